@@ -1,0 +1,72 @@
+# `make` alone shows what there is. What a target needs, it sets up by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := $(CURDIR)/.cache/venv
+TOOLS := $(CURDIR)/.cache/tools
+export PATH := $(VENV)/bin:$(TOOLS):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+# Runs a command as root, where podman works (molecule/shared/testbed.py)
+TESTBED := python3 molecule/shared/testbed.py
+ENTER := $(TESTBED) enter
+RUNNER := python3 molecule/shared/runner.py
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+ROLE ?=
+KILLS ?= 20
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: requirements.txt molecule/shared/bootstrap
+	@molecule/shared/bootstrap $(VENV) $(TOOLS)
+	@touch $@
+
+setup: $(VENV)/.ready ## Install the control node's tools below .cache
+	@$(TESTBED) prepare
+
+demo: setup ## Build a monitored host in a container, verify it, say where it answers
+	@$(ENTER) python3 molecule/shared/demo.py up
+
+demo-down: setup ## Remove the demo: containers, network, namespace
+	@$(ENTER) python3 molecule/shared/demo.py down
+
+test: setup ## Everything below but the long fault suite and the benchmark
+	@$(ENTER) env KILLS=2 $(RUNNER) \
+		$(addprefix scenario:,default alertmanager) test-faults lint test-unit test-rules \
+		$(addprefix scenario:,$(filter-out default alertmanager,$(SCENARIOS)))
+
+lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
+	yamllint --strict .
+	ruff check .
+	ruff format --check .
+	mypy plugins molecule/shared tests tools
+	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh molecule/nginx/certificates.sh roles/firewall/files/lookout-firewall .ci/run
+	ansible-lint
+
+test-unit: $(VENV)/.ready ## Plug-ins, the test bed's own logic, contracts of the repository
+	pytest tests/unit tests/contracts
+
+test-rules: $(VENV)/.ready ## Every alert fires, stays quiet and resolves (promtool)
+	pytest tests/rules
+
+test-role: setup ## One scenario, both releases: make test-role ROLE=prometheus
+	@test -n "$(ROLE)" || { echo "which one? ROLE=$(SCENARIOS)" | tr ' ' '|'; exit 2; }
+	$(ENTER) molecule test -s $(ROLE)
+
+test-faults: setup ## site.yml killed with -9 at 20 random tasks (KILLS=2 in make test), full disk, lost host
+	$(ENTER) env LOOKOUT_KILLS=$(KILLS) pytest -v tests/faults
+
+password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
+	@$(VENV)/bin/python tools/password.py
+
+bench: setup ## Ratios: the site against a shell script, a re-run against stock Ansible
+	@$(ENTER) python3 tests/bench.py
+
+shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do here
+	@$(ENTER) $(SHELL)
+
+clean: ## Remove what was made below .cache
+	rm -rf .cache
+
+.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults password bench shell clean
