@@ -1,0 +1,29 @@
+"""The hosts of a scenario, reached through podman itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import testinfra
+import yaml
+
+# Asks a service as a host may that has a client certificate, and checks the service's own.
+CURL = (
+    "curl -fsS --cacert /etc/lookout/tls/ca.pem --cert /etc/lookout/tls/client/fullchain.pem"
+    " --key /etc/lookout/tls/client/privkey.pem"
+)
+
+
+def run_id() -> str:
+    return f"{os.environ.get('LOOKOUT_RUN', 'molecule')}-{os.environ['MOLECULE_SCENARIO_NAME']}"
+
+
+def host_names() -> list[str]:
+    scenario = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))
+    return [platform["name"] for platform in scenario["platforms"]]
+
+
+def connect(name: str) -> testinfra.host.Host:
+    """The host of this scenario that the inventory calls `name`."""
+    return testinfra.get_host(f"podman://{run_id()}-{name}")

@@ -1,0 +1,133 @@
+"""Ratios, measured side by side in one run: `make bench`.
+
+1. site.yml on a fresh host against one shell script that installs the same packages.
+2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
+3. An unchanged run limited to one host, in an inventory of 1 and of 20 hosts beside monitoring.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN_ID = f"bench-{os.getpid()}"
+TESTBED = [sys.executable, str(ROOT / "molecule/shared/testbed.py")]
+PACKAGES = (
+    "ca-certificates curl iproute2 logrotate systemd-timesyncd unattended-upgrades "
+    "prometheus prometheus-alertmanager prometheus-blackbox-exporter prometheus-node-exporter "
+    "prometheus-node-exporter-collectors nftables openssl python3-cryptography"
+)
+STOCK = {"ANSIBLE_STRATEGY": "ansible.builtin.linear", "ANSIBLE_PIPELINING": "False"}
+
+
+def host(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "ansible_connection": "podman",
+        "ansible_host": f"{RUN_ID}-{name}",
+        "tls_authority_passphrase": "{{ lookup('secret', 'tls_authority_passphrase') }}",
+        **more,
+    }
+
+
+def site(
+    folder: Path, groups: dict[str, Any], *arguments: str, **environment: str
+) -> tuple[float, str]:
+    """Run site.yml; its wall time in seconds and what it printed."""
+    inventory = folder / "inventory.json"
+    inventory.write_text(json.dumps(groups), encoding="utf-8")
+    started = time.monotonic()
+    done = subprocess.run(
+        ["ansible-playbook", "-i", str(inventory), "site.yml", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder / "facts"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - started
+    if done.returncode != 0:
+        sys.exit(f"site.yml failed:\n{done.stdout[-3000:]}")
+    return seconds, done.stdout
+
+
+def tasks_of(output: str) -> int:
+    """Tasks that ran on a host, from the recap."""
+    return sum(int(count) for count in re.findall(r" ok=(\d+) ", output))
+
+
+def up(*names: str) -> None:
+    options = ["--cap-add", "NET_ADMIN"]  # for the firewall
+    hosts = json.dumps([{"name": name, "options": options} for name in names])
+    subprocess.run([*TESTBED, "up", RUN_ID], input=hosts, text=True, check=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            measure(folder)
+        finally:
+            subprocess.run([*TESTBED, "down", RUN_ID], check=True)
+
+
+def measure(folder: Path) -> None:
+    up("warm")  # fills the shared package cache, so that nobody pays for the download
+    script = (
+        "export DEBIAN_FRONTEND=noninteractive; apt-get update -q && "
+        f"apt-get install -y -q --no-install-recommends {PACKAGES}"
+    )
+    subprocess.run(
+        ["podman", "exec", f"{RUN_ID}-warm", "sh", "-c", script], check=True, capture_output=True
+    )
+    subprocess.run([*TESTBED, "down", RUN_ID], check=True)
+
+    up("script", "mon", "new")
+    started = time.monotonic()
+    subprocess.run(
+        ["podman", "exec", f"{RUN_ID}-script", "sh", "-c", script], check=True, capture_output=True
+    )
+    shell = time.monotonic() - started
+    groups: dict[str, Any] = {"monitoring": {"hosts": {"mon": host("mon")}}}
+    full, _ = site(folder, groups)
+    print(
+        f"fresh host: shell script {shell:.1f} s, site.yml {full:.1f} s, {full / shell:.2f} times"
+    )
+
+    again, output = site(folder, groups)
+    count = tasks_of(output)
+    print(f"unchanged run: {again:.1f} s, {count} tasks, {again / count:.3f} s a task")
+    stock_groups = {
+        "monitoring": {"hosts": {"mon": host("mon", ansible_connection="containers.podman.podman")}}
+    }
+    stock, output = site(folder, stock_groups, **STOCK)
+    print(
+        f"stock Ansible: {stock:.1f} s, {stock / tasks_of(output):.3f} s a task; "
+        f"ours is {stock / again:.1f} times as fast"
+    )
+
+    one = {**groups, "application": {"hosts": {"new": host("new")}}}
+    site(folder, one, "--limit", "new")
+    others = {f"other{number}": host(f"other{number}") for number in range(19)}
+    twenty = {**groups, "application": {"hosts": {"new": host("new"), **others}}}
+    small, large = [], []
+    for _ in range(5):
+        small.append(site(folder, one, "--limit", "new")[0])
+        large.append(site(folder, twenty, "--limit", "new")[0])
+    ratio = statistics.median(large) / statistics.median(small)
+    print(
+        f"--limit new-host: 1 host {statistics.median(small):.1f} s, "
+        f"20 hosts {statistics.median(large):.1f} s, {ratio:.2f} times"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The test bed's own decisions; nothing here starts a container."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _load() -> ModuleType:
+    # Not imported by name: `molecule` is that of the Python package.
+    spec = importlib.util.spec_from_file_location("testbed", ROOT / "molecule/shared/testbed.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+testbed = _load()
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(testbed, "STATE", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH that holds nothing but what a test puts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(testbed, "PACKAGES", {"here": "here", "pod": "podman", "nft": "nftables"})
+    script(folder / "here", "")
+    return folder
+
+
+def script(file: Path, body: str) -> None:
+    file.write_text(f"#!/bin/sh\n{body}\n")
+    file.chmod(0o755)
+
+
+# --- images ---
+
+
+def test_image_name_is_that_of_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {testbed.image_name("trixie")}
+    assert names == {testbed.image_name("trixie")}
+    names.add(testbed.image_name("bookworm"))
+    for constant in ("IMAGE_PACKAGES", "IMAGE_SETUP"):
+        with monkeypatch.context() as changed:
+            changed.setattr(testbed, constant, getattr(testbed, constant) + " more")
+            names.add(testbed.image_name("trixie"))
+    assert len(names) == 4
+    assert all(name.startswith("localhost/lookout-testbed:") for name in names)
+
+
+# --- what the machine has to have ---
+
+
+def test_nothing_is_installed_where_nothing_is_missing(tools: Path) -> None:
+    for name in ("pod", "nft"):
+        script(tools / name, "")
+    script(tools / "apt-get", f"echo called > {tools}/called")
+    testbed.ensure_packages()
+    assert not (tools / "called").exists()
+
+
+def test_missing_packages_are_installed(tools: Path) -> None:
+    script(tools / "nft", "")
+    script(tools / "apt-get", f'echo "$DEBIAN_FRONTEND $*" >> {tools}/calls')
+    testbed.ensure_packages()
+    assert (tools / "calls").read_text().splitlines() == [
+        "noninteractive update -q",
+        "noninteractive install -y -q --no-install-recommends podman",
+    ]
+
+
+@pytest.mark.usefixtures("tools")
+def test_missing_packages_are_named_where_there_is_no_apt() -> None:
+    with pytest.raises(testbed.TestbedError, match=r"install podman nftables .*no apt-get"):
+        testbed.ensure_packages()
+
+
+def test_missing_packages_are_named_where_apt_fails(tools: Path) -> None:
+    script(tools / "apt-get", "echo 'Temporary failure resolving' >&2; exit 100")
+    with pytest.raises(testbed.TestbedError) as error:
+        testbed.ensure_packages()
+    assert "could not install podman nftables" in str(error.value)
+    assert "Temporary failure resolving" in str(error.value)
+
+
+def test_root_is_asked_for_where_there_is_no_sudo(
+    tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shutil.which("here") == str(tools / "here")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(testbed.TestbedError, match="run it as root or install sudo"):
+        testbed.become_root()
+
+
+def test_failed_command_is_quoted_with_what_it_said() -> None:
+    with pytest.raises(testbed.TestbedError) as error:
+        testbed.run(["sh", "-c", "echo no space; echo disk full >&2; exit 3"])
+    assert "ended with 3" in str(error.value)
+    assert "disk full" in str(error.value)
+
+
+# --- the private namespace ---
+
+
+@pytest.mark.parametrize("text", [None, "", "not a number\n", "0\n", "-1\n", "99999999\n"])
+def test_no_holder(state: Path, text: str | None) -> None:
+    if text is not None:
+        (state / "holder.pid").write_text(text)
+    assert testbed.holder_pid() is None
+
+
+def test_process_that_took_the_number_is_no_holder(state: Path) -> None:
+    (state / "holder.pid").write_text(f"{os.getpid()}\n")
+    assert testbed.holder_pid() is None
+
+
+def test_holder_is_found_while_it_lives(state: Path) -> None:
+    argv = ["sh", "-c", "echo ready; read line", "lookout-testbed-holder"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n"
+        (state / "holder.pid").write_text(f"{holder.pid}\n")
+        assert testbed.holder_pid() == holder.pid
+    assert testbed.holder_pid() is None
+
+
+def test_inside_needs_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKOUT_TESTBED_INSIDE", "1")
+    assert testbed.inside() == []
+    monkeypatch.delenv("LOOKOUT_TESTBED_INSIDE")
+    monkeypatch.setattr(testbed, "needs_private_cgroup", lambda: False)
+    assert testbed.inside() == []
+
+
+def test_outside_enters_the_holders_namespace(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOOKOUT_TESTBED_INSIDE", raising=False)
+    monkeypatch.setattr(testbed, "needs_private_cgroup", lambda: True)
+    monkeypatch.setattr(testbed, "start_holder", lambda: 4711)
+    prefix = testbed.inside()
+    assert prefix[:2] == ["nsenter", "--mount=/proc/4711/ns/mnt"]
+    assert f"CONTAINERS_CONF={state}/containers.conf" in prefix
+    assert "LOOKOUT_TESTBED_INSIDE=1" in prefix
+
+
+def test_work_that_two_runs_share_is_done_by_one_at_a_time(state: Path) -> None:
+    def is_locked() -> bool:
+        with open(state / "image.lock", "w", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    with testbed.locked("image"):
+        assert is_locked()
+    assert not is_locked()
+
+
+# --- the command line ---
+
+
+def test_error_is_one_line_and_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise testbed.TestbedError("no podman here")
+
+    monkeypatch.setattr(testbed, "become_root", lambda: None)
+    monkeypatch.setattr(testbed, "prepare", fail)
+    monkeypatch.setattr(sys, "argv", ["testbed.py", "prepare"])
+    assert testbed.main() == 1
+    assert capsys.readouterr().err == "testbed: no podman here\n"
+
+
+def test_down_takes_every_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(testbed, "become_root", lambda: None)
+    monkeypatch.setattr(testbed, "down", taken.append)
+    monkeypatch.setattr(sys, "argv", ["testbed.py", "down", "a", "b"])
+    assert testbed.main() == 0
+    assert taken == ["a", "b"]
