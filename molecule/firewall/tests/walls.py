@@ -1,0 +1,92 @@
+"""Looking at a host behind its firewall, from within and from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hosts import connect
+from testinfra.host import Host
+
+HERE = Path(__file__).parent
+WALLED = ("trixie", "bookworm")
+OUTSIDE = ("friend", "stranger")
+UNIT = "lookout-firewall.service"
+METRICS_UNIT = "lookout-firewall-metrics.service"
+METRICS = "/var/lib/prometheus/node-exporter/lookout_firewall.prom"
+COMMAND = "/usr/local/sbin/lookout-firewall"
+# What a run does that finds other rules in force than on disk
+TRIED = ["firewall : Ensure it is in force, for a time", "firewall : Ensure it stays"]
+# The rule set that converge.yml makes
+OPEN_TO_ALL = [22, 8001]
+OPEN_TO_FRIENDS = [22, 8001, 8002]
+
+
+def copy_to(host: Host, file: str) -> None:
+    to = f"{host.backend.name}:/root/{file}"
+    subprocess.run(["podman", "cp", str(HERE / file), to], check=True, timeout=30)
+
+
+def address_of(host: Host) -> str:
+    """The host's address; podman may give it another one when it starts again."""
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    inspect = ["podman", "inspect", "--format", address, host.backend.name]
+    shown = subprocess.run(inspect, check=True, capture_output=True, text=True, timeout=30)
+    return shown.stdout.strip()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
+    """The first true answer; after the time is up, the last one."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return answer
+
+
+def listen(host: Host) -> None:
+    """Have the listeners run on a host."""
+    if host.run("systemctl is-active test-listeners").rc != 0:
+        copy_to(host, "listeners.py")
+        host.check_output("systemd-run --unit test-listeners python3 /root/listeners.py")
+    assert wait_for(lambda: host.run("ss -Hltn 'sport = :8007' | grep -q .").rc == 0)
+
+
+def scan(source: str, address: str) -> dict[str, list[int]]:
+    """What answers at an address, seen from a host outside."""
+    found: dict[str, list[int]] = json.loads(
+        connect(source).check_output(f"python3 /root/scan.py {address}")
+    )
+    return found
+
+
+def reaches(source: str, address: str, port: int) -> bool:
+    probe = f"import socket; socket.create_connection(('{address}', {port}), 2)"
+    return bool(connect(source).run("python3 -c %s", probe).rc == 0)
+
+
+def name_of(host: Host) -> str:
+    return str(host.check_output("hostname"))
+
+
+def said(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def metrics(host: Host) -> dict[str, float]:
+    host.check_output(f"systemctl start {METRICS_UNIT}")
+    lines = host.check_output(f"cat {METRICS}").splitlines()
+    pairs = (line.split() for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def in_force(host: Host) -> bool:
+    return bool(host.run(f"{COMMAND} status").rc == 0)
+
+
+def rules(host: Host) -> str:
+    return str(host.check_output("nft --stateless list table inet lookout"))
