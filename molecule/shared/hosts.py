@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import testinfra
 import yaml
@@ -27,3 +31,17 @@ def host_names() -> list[str]:
 def connect(name: str) -> testinfra.host.Host:
     """The host of this scenario that the inventory calls `name`."""
     return testinfra.get_host(f"podman://{run_id()}-{name}")
+
+
+def put(host: testinfra.host.Host, file: Path) -> None:
+    """Copy a file of the tests into the host's /root."""
+    copy = ["podman", "cp", str(file), f"{host.backend.name}:/root/{file.name}"]
+    subprocess.run(copy, check=True, timeout=30)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
+    """The first true answer; after the time is up, the last one."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return answer

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 import testinfra
-from hosts import CURL
-from receivers import API, HOOKS_LOG, MAILS_LOG, PASSWORD, Receivers, wait_for
+from hosts import CURL, put, wait_for
+from receivers import API, HOOKS_LOG, MAILS_LOG, PASSWORD, Receivers
 from testinfra.host import Host
 
 HERE = Path(__file__).parent
@@ -25,8 +24,7 @@ MAKE_CERTIFICATE = (
 def start_receivers(host: Host) -> Receivers:
     """Receivers for webhooks and mail, started once on a host."""
     for script in ("hooks.py", "mails.py"):
-        copy = ["podman", "cp", str(HERE / script), f"{host.backend.name}:/root/{script}"]
-        subprocess.run(copy, check=True, timeout=30)
+        put(host, HERE / script)
     if host.run("systemctl is-active test-mails").rc != 0:
         install = f"apt-get install -y -q --no-install-recommends {RECEIVER_PACKAGES}"
         host.check_output(f"DEBIAN_FRONTEND=noninteractive {install}")

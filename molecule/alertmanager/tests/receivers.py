@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,14 +13,6 @@ from testinfra.host import Host
 API = "https://127.0.0.1:9093"
 PASSWORD = "canary-f3b1c7"  # noqa: S105
 HOOKS_LOG, MAILS_LOG = "/run/hooks.jsonl", "/run/mails.jsonl"
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return answer
 
 
 def alert(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from receivers import PASSWORD, Receivers, alert, wait_for
+from hosts import wait_for
+from receivers import PASSWORD, Receivers, alert
 
 # A group waits 1 s and a mail or webhook takes less: what has not come after this does not come.
 QUIET_SECONDS = 4

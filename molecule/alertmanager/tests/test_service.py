@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hosts import CURL
+from hosts import CURL, wait_for
 from play import changed_tasks, converge
-from receivers import API, Receivers, wait_for
+from receivers import API, Receivers
 from testinfra.host import Host
 
 UNIT = "prometheus-alertmanager.service"

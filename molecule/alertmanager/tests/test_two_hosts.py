@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hosts import CURL
+from hosts import CURL, wait_for
 from play import converge
-from receivers import API, Receivers, wait_for
+from receivers import API, Receivers
 
 # The second member waits 15 s whether the first one has told already.
 PEER_TIMEOUT_SECONDS = 15

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hosts import CURL
+from hosts import CURL, put, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 
@@ -47,14 +45,6 @@ TARGETS = [
     ("loopback", "icmp", "127.0.0.1", True),
     ("ours", "http_moved", "http://127.0.0.1:8080/moved", True),
 ]
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return answer
 
 
 def name_of(host: Host) -> str:
@@ -96,8 +86,7 @@ def servers(host: Host) -> None:
     """The servers that are probed, started once on this host."""
     if host.run("systemctl is-active test-servers").rc == 0:
         return
-    copy = ["podman", "cp", str(HERE / "servers.py"), f"{host.backend.name}:/root/servers.py"]
-    subprocess.run(copy, check=True, timeout=30)
+    put(host, HERE / "servers.py")
     if not host.exists("openssl"):
         host.check_output("apt-get install -y -q --no-install-recommends openssl")
     host.check_output(f"{MAKE_CERTIFICATE} && update-ca-certificates")

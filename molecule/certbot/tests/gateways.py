@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from testinfra.host import Host
@@ -15,14 +15,6 @@ HOOK = "/etc/letsencrypt/renewal-hooks/deploy/lookout"
 METRICS = "/var/lib/prometheus/node-exporter/lookout_certbot.prom"
 SITE_CA = "Site CA"
 PUBLIC_CA = "Pebble Intermediate CA"
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return answer
 
 
 def public(host: Host) -> str:
@@ -80,12 +72,18 @@ def reloads(host: Host, unit: str) -> int:
     return len(host.run(f"cat /run/reloads-{unit}").stdout.splitlines())
 
 
-def renew(host: Host, *due: str) -> int:
-    """Start what the timer starts, with these certificates close to their end; its status."""
-    files = " ".join(f"/etc/letsencrypt/renewal/{name}.conf" for name in due)
-    if due:
+@contextmanager
+def due(host: Host, *names: str) -> Iterator[None]:
+    """Have these certificates be close to their end, as certbot sees it."""
+    files = " ".join(f"/etc/letsencrypt/renewal/{name}.conf" for name in names)
+    if names:
         host.check_output(f"sed -i '1i renew_before_expiry = 3000 days' {files}")
-    status = int(host.run("systemctl start certbot.service").rc)
-    if due:
+    yield
+    if names:
         host.check_output(f"sed -i '/^renew_before_expiry/d' {files}")
-    return status
+
+
+def renew(host: Host, *names: str) -> int:
+    """Start what the timer starts, with these certificates due; its status."""
+    with due(host, *names):
+        return int(host.run("systemctl start certbot.service").rc)

@@ -14,6 +14,7 @@ from gateways import (
     PUBLIC_CA,
     SECRET,
     certificates,
+    due,
     metrics,
     names,
     on_disk,
@@ -23,9 +24,8 @@ from gateways import (
     renew,
     serial,
     served,
-    wait_for,
 )
-from hosts import CURL
+from hosts import CURL, put, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 
@@ -126,6 +126,21 @@ def test_a_renewal_by_the_hardened_unit_reaches_the_wire_and_the_recorded_units_
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", shown)
     assert exposure
     assert float(exposure[1]) <= MOST_EXPOSURE
+
+
+def test_a_renewal_loses_no_request(gateway: Host, status: str) -> None:
+    put(gateway, ROOT / "molecule/shared/load.py")
+    gateway.check_output(f"echo 127.0.0.1 {status} >>/etc/hosts")
+    # The issuer stays; the certificate that is handed out meanwhile does not.
+    gateway.check_output(f"cp /etc/letsencrypt/live/{status}/chain.pem /run/issuer.pem")
+    before = serial(on_the_wire(gateway))
+    load = f"timeout 120 python3 /root/load.py https://{status}/node/ /run/issuer.pem"
+    renewal = "systemctl start certbot.service && sleep 1"
+    with due(gateway, status):
+        asked, failed, *words = gateway.check_output(f"{{ {renewal}; }} | {load}").split()
+    assert serial(on_the_wire(gateway)) == serial(on_disk(gateway, status)) != before
+    assert int(asked) > 100
+    assert failed == "0", words
 
 
 def test_a_hook_that_died_is_made_good_by_the_next_try(gateway: Host, status: str) -> None:

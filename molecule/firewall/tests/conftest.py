@@ -6,9 +6,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from hosts import connect
+from hosts import connect, put
 from testinfra.host import Host
-from walls import OUTSIDE, WALLED, address_of, copy_to, listen
+from walls import OUTSIDE, SCAN, WALLED, address_of, listen
 
 USER = "ops"
 
@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def outside() -> None:
     for name in OUTSIDE:
-        copy_to(connect(name), "scan.py")
+        put(connect(name), SCAN)
     listen(connect("friend"))
 
 

@@ -7,25 +7,24 @@ import re
 from typing import Any
 
 import pytest
-from hosts import connect
+from hosts import connect, put, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
     METRICS_UNIT,
     OPEN_TO_ALL,
     OPEN_TO_FRIENDS,
+    SCAN,
     TRIED,
     UNIT,
     WALLED,
     address_of,
-    copy_to,
     in_force,
     metrics,
     reaches,
     rules,
     said,
     scan,
-    wait_for,
 )
 
 MOST_EXPOSURE = 2.0
@@ -50,7 +49,7 @@ def test_any_other_host_reaches_what_is_open_to_all(walled: Host) -> None:
 
 def test_the_host_reaches_itself_and_others(walled: Host) -> None:
     """Loopback, its own address, and answers to what it asked for itself."""
-    copy_to(walled, "scan.py")
+    put(walled, SCAN)
     for address in ("127.0.0.1", "::1", address_of(walled)):
         found = json.loads(walled.check_output(f"python3 /root/scan.py {address}"))
         assert found["udp"] == [8001, 8002, 8003], address

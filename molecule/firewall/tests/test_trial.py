@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosts import wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
@@ -21,7 +22,6 @@ from walls import (
     reaches,
     rules,
     said,
-    wait_for,
 )
 
 TRIAL = "/run/lookout-firewall/trial"

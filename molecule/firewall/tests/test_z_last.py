@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from hosts import wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
@@ -18,7 +19,6 @@ from walls import (
     listen,
     rules,
     scan,
-    wait_for,
 )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from hosts import connect
+from hosts import connect, put, wait_for
 from testinfra.host import Host
 
 HERE = Path(__file__).parent
+SCAN = HERE / "scan.py"
 WALLED = ("trixie", "bookworm")
 OUTSIDE = ("friend", "stranger")
 UNIT = "lookout-firewall.service"
@@ -27,11 +25,6 @@ OPEN_TO_ALL = [22, 8001]
 OPEN_TO_FRIENDS = [22, 8001, 8002]
 
 
-def copy_to(host: Host, file: str) -> None:
-    to = f"{host.backend.name}:/root/{file}"
-    subprocess.run(["podman", "cp", str(HERE / file), to], check=True, timeout=30)
-
-
 def address_of(host: Host) -> str:
     """The host's address; podman may give it another one when it starts again."""
     address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
@@ -40,18 +33,10 @@ def address_of(host: Host) -> str:
     return shown.stdout.strip()
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return answer
-
-
 def listen(host: Host) -> None:
     """Have the listeners run on a host."""
     if host.run("systemctl is-active test-listeners").rc != 0:
-        copy_to(host, "listeners.py")
+        put(host, HERE / "listeners.py")
         host.check_output("systemd-run --unit test-listeners python3 /root/listeners.py")
     assert wait_for(lambda: host.run("ss -Hltn 'sport = :8007' | grep -q .").rc == 0)
 

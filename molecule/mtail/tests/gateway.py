@@ -7,7 +7,6 @@ import re
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from hosts import CURL
@@ -26,14 +25,6 @@ UNPARSED = "lookout_http_log_lines_unparsed_total"
 READ_SECONDS = 1.0
 
 Labels = frozenset[tuple[str, str]]
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return answer
 
 
 def send(host: Host, path: str, times: int = 1, *options: str) -> Counter[str]:

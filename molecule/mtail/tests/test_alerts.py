@@ -15,10 +15,9 @@ from gateway import (
     logged,
     query,
     send,
-    wait_for,
     write_lines,
 )
-from hosts import CURL
+from hosts import CURL, wait_for
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]

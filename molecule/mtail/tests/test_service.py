@@ -7,7 +7,8 @@ import time
 
 import pytest
 import yaml
-from gateway import MTAIL, UNIT, samples, send, settled, total, wait_for
+from gateway import MTAIL, UNIT, samples, send, settled, total
+from hosts import wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid

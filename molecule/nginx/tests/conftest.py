@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from gateway import TLS, Gateway, wait_for
-from hosts import connect, host_names
+from gateway import TLS, Gateway
+from hosts import connect, host_names, put, wait_for
 from testinfra.host import Host
 
 HERE = Path(__file__).parent
@@ -16,8 +15,7 @@ PORTS = "sport = :8080 or sport = :8443 or sport = :8444 or sport = :8445"
 
 def started(host: Host) -> Gateway:
     name = host.check_output("hostname")
-    copy = ["podman", "cp", str(HERE / "servers.py"), f"{host.backend.name}:/root/servers.py"]
-    subprocess.run(copy, check=True, timeout=30)
+    put(host, HERE / "servers.py")
     if host.run("systemctl is-active test-servers").rc != 0:
         host.check_output(f"systemd-run --unit test-servers python3 /root/servers.py {name} {TLS}")
     ready = f"[ $(ss -Hltn '{PORTS}' | wc -l) = 4 ]"

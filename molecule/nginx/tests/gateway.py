@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +15,6 @@ TLS = "/etc/lookout/tls"
 LOGS = "/var/log/monitoring/nginx"
 ALICE = "alice:correct horse battery"
 STATUS = "http://127.0.0.1:8081"
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return answer
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from gateway import ALICE, LOGS, TLS, Gateway, wait_for
+from gateway import ALICE, LOGS, TLS, Gateway
+from hosts import put, wait_for
 from testinfra.host import Host
 
 HERE = Path(__file__).parent
@@ -154,8 +154,7 @@ def test_connections_to_a_service_stay_open(gateway: Gateway) -> None:
 
 def test_a_websocket_passes(gateway: Gateway) -> None:
     talk = "python3 /root/websocket.py"
-    copy = ["podman", "cp", str(HERE / "websocket.py"), f"{gateway.host.backend.name}:/root/"]
-    subprocess.run(copy, check=True, timeout=30)
+    put(gateway.host, HERE / "websocket.py")
     said = gateway.host.check_output(f"{talk} {gateway.name} /loop/")
     assert said == "HTTP/1.1 101 Switching Protocols b'hello'"
     refused = gateway.host.check_output(f"timeout 10 {talk} {gateway.name} /public/ || echo not")

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 from conftest import started
-from gateway import Gateway, wait_for
-from hosts import connect, host_names
+from gateway import Gateway
+from hosts import connect, host_names, wait_for
 from play import converge
 
 ROUTES = [

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import yaml
+from hosts import wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -28,14 +27,6 @@ for _ in range(60):
     time.sleep(0.05)
 time.sleep(5)
 """
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 15) -> Any:
-    """The first true answer; after the time is up, the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return answer
 
 
 def metrics(host: Host) -> dict[str, float]:
