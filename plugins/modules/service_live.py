@@ -242,7 +242,7 @@ def shows_tree(asked: dict[str, object]) -> bool:
 
 def runs_another_tree(asked: dict[str, object]) -> bool:
     """Whether a service that answers shows another tree than the live one."""
-    if not asked.get("loaded_url"):
+    if not asked["loaded_url"]:
         return False
     try:
         return not shows_tree(asked)
@@ -263,10 +263,10 @@ def answers(asked: dict[str, object], since: float) -> str | None:
                 return REFUSED
             if metric(shown, f"{asked['reload_metric']}_success_timestamp_seconds") < since:
                 return "it has not reloaded yet"
-        if asked.get("loaded_url") and not shows_tree(asked):
+        if asked["loaded_url"] and not shows_tree(asked):
             return "it still runs another configuration"
     except (OSError, http.client.HTTPException) as error:
-        url = asked["probe_url"] or asked["metrics_url"] or asked.get("loaded_url")
+        url = asked["probe_url"] or asked["metrics_url"] or asked["loaded_url"]
         return f"{url}: {error}"
     state = systemctl("show", "--property=ActiveState", "--value", str(asked["unit"])).strip()
     if state != "active":

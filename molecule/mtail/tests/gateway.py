@@ -12,7 +12,7 @@ from typing import Any
 from hosts import CURL
 from testinfra.host import Host
 
-GATEWAY = "http://127.0.0.1:8080"
+GATEWAY = "https://localhost"
 MTAIL = "http://127.0.0.1:3903/metrics"
 PROMETHEUS = "https://127.0.0.1:9090"
 LOG = "/var/log/monitoring/nginx/access.log"
@@ -31,7 +31,8 @@ def send(host: Host, path: str, times: int = 1, *options: str) -> Counter[str]:
     """Ask for a path so many times, all at once; how often each status came."""
     words = " ".join(options)
     said = host.run(
-        f"curl --silent --parallel --parallel-max 50 {words} --output /dev/null "
+        "curl --silent --cacert /etc/lookout/tls/ca.pem --parallel --parallel-max 50 "
+        f"{words} --output /dev/null "
         f"--write-out '%{{http_code}}\\n' '{GATEWAY}{path}?[1-{times}]'"
     ).stdout
     return Counter(said.split())
@@ -94,7 +95,8 @@ def line(**changes: Any) -> str:
     values: dict[str, Any] = {
         "time": "2026-01-01T00:00:00+00:00", "level": "INFO", "route": "written", "method": "GET",
         "status": 200, "request_time": 0.012, "upstream_time": "0.011", "bytes": 10,
-        "client": "192.0.2.1", "user": "", "host": "gateway", "request": "/", "agent": "test",
+        "client": "192.0.2.1", "sign_in": "", "user": "", "host": "gateway", "request": "/",
+        "agent": "test",
     }  # fmt: skip
     return json.dumps({**values, **changes}, separators=(",", ":"))
 

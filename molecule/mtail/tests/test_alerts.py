@@ -49,7 +49,6 @@ def traffic(host: Host) -> int:
         "/app/status/500",
         "/app/status/503",
         "/gone/",
-        "/few/",
         "/timed/wait/40",
     ):
         send(host, path, 2)

@@ -16,7 +16,7 @@ from testinfra.host import Host
 HERE = Path(__file__).parent
 LOG_KEYS = [
     *("time", "level", "route", "method", "status", "request_time", "upstream_time", "bytes"),
-    *("client", "user", "host", "request", "agent"),
+    *("client", "sign_in", "user", "host", "request", "agent"),
 ]
 NUMBERS = {"status": int, "request_time": float, "bytes": int}
 # The burst of the sign-in, and some more

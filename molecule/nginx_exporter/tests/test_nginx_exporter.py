@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from hosts import wait_for
+from hosts import CURL, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -19,11 +19,15 @@ MOST_MEMORY_KB = 40_000
 # Requests that take some seconds, one after the other: a connection that has not asked yet nginx
 # closes to make room for the next, and calls it handled.
 HOLD = """
-import socket, time
+import socket, ssl, time
 held = []
+context = ssl._create_unverified_context()
 for _ in range(60):
-    held.append(socket.create_connection(("127.0.0.1", 8080), 5))
-    held[-1].sendall(b"GET /app/wait/4000 HTTP/1.0\\r\\n\\r\\n")
+    try:
+        held.append(context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 5)))
+        held[-1].sendall(b"GET /app/wait/4000 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    except OSError:
+        pass  # one of those that are dropped
     time.sleep(0.05)
 time.sleep(5)
 """
@@ -42,7 +46,7 @@ def name(host: Host) -> str:
 def test_it_says_what_the_alerts_need(host: Host) -> None:
     before = metrics(host)
     assert before["nginx_up"] == 1
-    host.check_output("curl -sS -o /dev/null 'http://127.0.0.1:8080/app/?[1-20]'")
+    host.check_output(f"{CURL} -o /dev/null 'https://localhost/app/?[1-20]'")
     after = metrics(host)
     # Each look at the status page is one as well.
     assert after["nginx_http_requests_total"] - before["nginx_http_requests_total"] == 21
@@ -71,7 +75,7 @@ def test_it_may_be_started_before_nginx(host: Host) -> None:
 
 def test_dropped_connections_are_the_difference(host: Host) -> None:
     """What NginxConnectionsDropped counts on, with an nginx that may have few."""
-    config = "/etc/nginx/nginx.conf"
+    config = "/etc/nginx/config/nginx.conf"
     host.check_output(
         f"cp {config} {config}.kept && sed -i 's/worker_processes .*/worker_processes 1;/; "
         f"s/worker_connections .*/worker_connections 24;/' {config} && systemctl restart nginx"
