@@ -12,6 +12,8 @@ TESTBED := python3 molecule/shared/testbed.py
 ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# They come first, so that none of them runs on alone at the end.
+LONG := default nginx certbot firewall alertmanager mtail
 ROLE ?=
 KILLS ?= 20
 
@@ -32,9 +34,8 @@ demo-down: setup ## Remove the demo: containers, network, namespace
 	@$(ENTER) python3 molecule/shared/demo.py down
 
 test: setup ## Everything below but the long fault suite and the benchmark
-	@$(ENTER) env KILLS=2 $(RUNNER) \
-		$(addprefix scenario:,default alertmanager) test-faults lint test-unit test-rules \
-		$(addprefix scenario:,$(filter-out default alertmanager,$(SCENARIOS)))
+	@$(ENTER) env KILLS=2 $(RUNNER) test-faults $(addprefix scenario:,$(LONG)) lint test-unit test-rules \
+		$(addprefix scenario:,$(filter-out $(LONG),$(SCENARIOS)))
 
 lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	yamllint --strict .

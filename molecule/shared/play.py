@@ -20,6 +20,7 @@ def converge(
 
     The caller looks at `returncode` and `stdout`: a refused run is what some tests are after.
     """
+    facts = f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/facts"
     return subprocess.run(
         [
             "ansible-playbook",
@@ -31,7 +32,14 @@ def converge(
             f"{os.environ['MOLECULE_SCENARIO_DIRECTORY']}/{playbook}",
         ],
         cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            # The facts are those of the first run.
+            "ANSIBLE_GATHERING": "smart",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": facts,
+            "ANSIBLE_FORCE_COLOR": "0",
+            "NO_COLOR": "1",
+        },
         text=True,
         capture_output=True,
         check=False,

@@ -1,4 +1,4 @@
-"""Run the steps of `make test`, scenarios two at a time, and say at the end how each one went.
+"""Run the steps of `make test`, four at a time, and say at the end how each one went.
 
 A step is a target of the Makefile, or `scenario:<name>` for `molecule test -s <name>`. Each step
 writes a log of its own to .cache/logs; the end of a failed one is shown. Ctrl-C ends the running
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import testbed
 
 LOGS = testbed.CACHE / "logs"
-# Two scenarios keep two cores busy; a third step fills the minutes in which one waits for an alert.
-SIDE_BY_SIDE = int(os.environ.get("LOOKOUT_JOBS", "3"))
+# Two scenarios keep two cores busy; two more fill the minutes in which one waits for an alert.
+SIDE_BY_SIDE = int(os.environ.get("LOOKOUT_JOBS", "4"))
 TAIL_LINES = 60
 
 

@@ -235,14 +235,14 @@ def metric(text: str, name: str) -> float:
 
 def shows_tree(asked: dict[str, object]) -> bool:
     """Whether the service shows a text that the live tree has; OSError where it does not answer."""
-    shown = fetch(str(asked["loaded_url"]), asked["tls"], ANSWER_SECONDS).strip()
+    shown = fetch(str(asked.get("loaded_url")), asked["tls"], ANSWER_SECONDS).strip()
     file = Path(str(asked["tree"])) / str(asked["loaded_file"])
     return bool(shown) and shown in file.read_text(encoding="utf-8")
 
 
 def runs_another_tree(asked: dict[str, object]) -> bool:
     """Whether a service that answers shows another tree than the live one."""
-    if not asked["loaded_url"]:
+    if not asked.get("loaded_url"):
         return False
     try:
         return not shows_tree(asked)
@@ -263,10 +263,10 @@ def answers(asked: dict[str, object], since: float) -> str | None:
                 return REFUSED
             if metric(shown, f"{asked['reload_metric']}_success_timestamp_seconds") < since:
                 return "it has not reloaded yet"
-        if asked["loaded_url"] and not shows_tree(asked):
+        if asked.get("loaded_url") and not shows_tree(asked):
             return "it still runs another configuration"
     except (OSError, http.client.HTTPException) as error:
-        url = asked["probe_url"] or asked["metrics_url"] or asked["loaded_url"]
+        url = asked["probe_url"] or asked["metrics_url"] or asked.get("loaded_url")
         return f"{url}: {error}"
     state = systemctl("show", "--property=ActiveState", "--value", str(asked["unit"])).strip()
     if state != "active":

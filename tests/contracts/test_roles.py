@@ -248,8 +248,8 @@ def test_service_is_removed_and_verified_by_the_playbooks(role: str) -> None:
 def test_service_has_a_scenario_with_tests(role: str) -> None:
     scenario = ROOT / "molecule" / role
     assert (scenario / "molecule.yml").exists()
-    (play,) = load(scenario / "converge.yml")
-    assert role in [entry["role"] for entry in play["roles"]]
+    plays = load(scenario / "converge.yml")
+    assert role in [entry["role"] for play in plays for entry in play.get("roles", [])]
     tests = [file.read_text(encoding="utf-8") for file in scenario.glob("tests/test_*.py")]
     assert any(re.search(r"^def test_", text, re.MULTILINE) for text in tests), "no test"
 

@@ -69,8 +69,8 @@ for text in json.loads(sys.argv[1]):
     plain = socket.create_connection(("127.0.0.1", 443), 5)
     with context.wrap_socket(plain) as connection:
         connection.sendall(base64.b64decode(text))
-        connection.shutdown(socket.SHUT_WR)
         try:
+            connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
         except OSError:
