@@ -103,9 +103,8 @@ def test_a_group_has_what_it_was_granted(database: Database) -> None:
 
 
 def test_no_secret_is_left_anywhere(database: Database) -> None:
-    found = database.host.run(
-        "grep -rlE 'canary-[a-z]+-4711' /etc /var/log /var/lib/lookout /var/lib/postgresql /tmp /run/log"
-    )
+    places = "/etc /var/log /var/lib/lookout /var/lib/postgresql /tmp /run/log"
+    found = database.host.run(f"grep -rlE 'canary-[a-z]+-4711' {places}")
     assert found.stdout == ""
     assert "canary" not in database.host.check_output("journalctl --no-pager")
     assert database.host.file(LOG).mode == 0o640

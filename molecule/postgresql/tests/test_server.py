@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from database import LOG, Database
-from hosts import wait_for
+from hosts import put, wait_for
 from play import changed_tasks, converge
 from units import assert_hardened
 
 from plugins.filter.postgresql import postgresql_tuned, postgresql_value
 
+HERE = Path(__file__).parent
 MOST_EXPOSURE = 5.0
 RUN = "postgresql : Ensure PostgreSQL runs what is on disk"
 TREE = "postgresql : Ensure settings and access are checked and in place"
@@ -30,7 +33,8 @@ def test_it_runs_with_what_was_derived(database: Database) -> None:
         database.host.check_output("df -BM --output=size /var/lib/postgresql").split("\n")[1][:-1]
     )
     for name, value in postgresql_tuned(1024, 2, disk).items():
-        same = f"select current_setting('{name}') = '{value}' or pg_size_bytes(current_setting('{name}')) = pg_size_bytes('{value}')"
+        asked = f"current_setting('{name}')"
+        same = f"select {asked} = '{value}' or pg_size_bytes({asked}) = pg_size_bytes('{value}')"
         assert database.ask(same) == "t", name
     for name, value in {
         "data_checksums": "on",
@@ -50,18 +54,13 @@ def test_what_is_derived_for_other_machines_is_accepted(
     """A server starts with it, in a scratch cluster on a socket of its own."""
     memory, cores, disk = size
     settings = postgresql_tuned(memory, cores, disk * 1024)
-    flags = " ".join(f"-c {name}={postgresql_value(value)}" for name, value in settings.items())
-    script = f"""
-        set -eu; cd /; rm -rf /tmp/scratch; mkdir /tmp/scratch
-        {database.programs}/initdb -D /tmp/scratch/data -A trust --no-sync >/dev/null
-        {database.programs}/pg_ctl -D /tmp/scratch/data -l /tmp/scratch/log -w start -o "-h '' -k /tmp/scratch -c huge_pages=off {flags}" >/dev/null || (cat /tmp/scratch/log; exit 1)
-        psql -XAt -h /tmp/scratch -d postgres -c 'show shared_buffers' -c 'show max_connections'
-        {database.programs}/pg_ctl -D /tmp/scratch/data -m immediate stop >/dev/null
-        rm -rf /tmp/scratch
-    """
-    shown = database.host.run("runuser -u postgres -- sh -c %s", script)
+    put(database.host, HERE / "scratch.sh")
+    database.host.check_output("install /root/scratch.sh /tmp/scratch.sh")
+    lines = [f"{name} = {postgresql_value(value)}" for name, value in settings.items()]
+    argv = ["runuser", "-u", "postgres", "--", "/tmp/scratch.sh", database.programs, *lines]  # noqa: S108
+    shown = database.host.run(shlex.join(argv))
     assert shown.rc == 0, shown.stdout + shown.stderr
-    assert shown.stdout.split()[1] == settings["max_connections"]
+    assert shown.stdout.split()[0] == settings["max_connections"]
 
 
 def test_the_unit_may_do_no_more_than_it_needs(database: Database) -> None:
@@ -83,27 +82,13 @@ def test_a_kill_under_load_loses_no_acknowledged_transaction(database: Database)
     """What a client was told is committed, and what is there afterwards, are compared."""
     host = database.host
     database.ask("drop table if exists said; create table said (id bigint)", "spots")
-    script = """
-import psycopg2, sys
-c = psycopg2.connect("dbname=spots user=postgres host=/var/run/postgresql")
-client, n = int(sys.argv[1]), 0
-try:
-    while True:
-        n += 1
-        with c, c.cursor() as k:
-            k.execute("insert into said values (%s)", (client * 1000000 + n,))
-        print(client * 1000000 + n, flush=True)
-except psycopg2.Error:
-    pass
-"""
-    host.run("cat >/root/writer.py <<'EOF'\n%s\nEOF" % script)  # noqa: UP031
-    host.check_output(
-        "systemd-run --quiet --unit load -- sh -c 'for c in 1 2 3; do python3 /root/writer.py $c >/root/said.$c & done; wait'"
-    )
-    host.run(f"runuser -u postgres -- {database.programs}/pgbench -i -q -s 1 postgres")
-    host.check_output(
-        f"systemd-run --quiet --unit bench --uid postgres -- {database.programs}/pgbench -c 4 -T 20 postgres"
-    )
+    put(host, HERE / "writer.py")
+    as_server = f"runuser -u postgres -- {database.programs}"
+    host.check_output(f"{as_server}/pgbench -i -q -s 1 postgres")
+    bench = f"{database.programs}/pgbench -c 4 -T 20 postgres"
+    host.check_output(f"systemd-run --quiet --unit bench --uid postgres -- {bench}")
+    writers = "for c in 1 2 3; do python3 /root/writer.py $c >/root/said.$c & done; wait"
+    host.check_output("systemd-run --quiet --unit load -- sh -c %s", writers)
     time.sleep(3)
     former = database.pid()
     host.check_output(f"kill -9 {former}")
@@ -116,9 +101,8 @@ except psycopg2.Error:
     assert len(said) > 100
     assert said - there == set()
     database.ask("drop table said", "spots")
-    host.run(
-        "runuser -u postgres -- psql -Xqc 'drop table pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers'"
-    )
+    for table in ("accounts", "branches", "history", "tellers"):
+        database.ask(f"drop table pgbench_{table}")
 
 
 def test_a_resized_machine_is_tuned_and_nobody_is_cut_off(database: Database) -> None:
@@ -152,9 +136,18 @@ REFUSED_BY_THE_SERVER = {
         {"postgresql_settings": {"pg_stat_statements.most": 5}},
         "pg_stat_statements.most",
     ),
-    "unknown library": ({"postgresql_settings": {"shared_preload_libraries": ["no_such"]}}, "no_such"),
-    "more memory than there is": ({"postgresql_settings": {"shared_buffers": "8TB"}}, "shared memory"),
-    "wrong line": ({"postgresql_hba_lines": ["hostssl spots spots 10.0.0.0/99 scram-sha-256"]}, "pg_hba.conf, line"),
+    "unknown library": (
+        {"postgresql_settings": {"shared_preload_libraries": ["no_such"]}},
+        "no_such",
+    ),
+    "more memory than there is": (
+        {"postgresql_settings": {"shared_buffers": "8TB"}},
+        "shared memory",
+    ),
+    "wrong line": (
+        {"postgresql_hba_lines": ["hostssl spots spots 10.0.0.0/99 scram-sha-256"]},
+        "pg_hba.conf, line",
+    ),
     "unknown method": ({"postgresql_hba_lines": ["hostssl all all all scrum"]}, "scrum"),
 }  # fmt: skip
 
@@ -175,15 +168,17 @@ def test_what_the_server_refuses_never_goes_live(database: Database, case: str) 
 
 
 def test_mistakes_are_all_named_before_anything_changes() -> None:
+    privilege = {"role": "spots", "database": "spots", "objects": ["a"], "privileges": ["SELEKT"]}
+    short = {"name": "short", "databases": ["spots"], "password": "x"}
     done = converge(
         "all",
         postgresql_databases=[{"name": "spots", "owner": "nobody"}],
-        postgresql_roles=[{"name": "spots"}, {"name": "short", "databases": ["spots"], "password": "x"}],
-        postgresql_privileges=[{"role": "spots", "database": "spots", "objects": ["a"], "privileges": ["SELEKT"]}],
+        postgresql_roles=[{"name": "spots"}, short],
+        postgresql_privileges=[privilege],
         postgresql_access=[{"databases": ["spot"], "roles": ["spots"], "sources": ["aplication"]}],
         postgresql_hba_lines=["host all all all trust"],
         postgresql_settings={"port": 5433},
-    )  # fmt: skip
+    )
     assert done.returncode != 0
     assert changed_tasks(done) == []
     for said in (
