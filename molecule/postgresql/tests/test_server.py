@@ -130,37 +130,47 @@ def test_a_resized_machine_is_tuned_and_nobody_is_cut_off(database: Database) ->
 
 
 REFUSED_BY_THE_SERVER = {
-    "unknown setting": ({"postgresql_settings": {"shared_bufers": "1GB"}}, "shared_bufers"),
-    "impossible value": ({"postgresql_settings": {"work_mem": "-3"}}, "work_mem"),
-    "unknown setting of a library": (
-        {"postgresql_settings": {"pg_stat_statements.most": 5}},
+    "unknown setting": ("postgresql.conf", "shared_bufers = 1GB", "shared_bufers"),
+    "impossible value": ("postgresql.conf", "work_mem = -3", "work_mem"),
+    "setting of a library": (
+        "postgresql.conf",
+        "pg_stat_statements.most = 5",
         "pg_stat_statements.most",
     ),
-    "unknown library": (
-        {"postgresql_settings": {"shared_preload_libraries": ["no_such"]}},
-        "no_such",
-    ),
-    "more memory than there is": (
-        {"postgresql_settings": {"shared_buffers": "8TB"}},
-        "shared memory",
-    ),
-    "wrong line": (
-        {"postgresql_hba_lines": ["hostssl spots spots 10.0.0.0/99 scram-sha-256"]},
+    "unknown library": ("postgresql.conf", "shared_preload_libraries = no_such", "no_such"),
+    "more memory than there is": ("postgresql.conf", "shared_buffers = 7TB", "shared memory"),
+    "wrong network": (
+        "pg_hba.conf",
+        "hostssl a a 10.0.0.0/99 scram-sha-256",
         "pg_hba.conf, line",
     ),
-    "unknown method": ({"postgresql_hba_lines": ["hostssl all all all scrum"]}, "scrum"),
-}  # fmt: skip
+    "unknown method": ("pg_hba.conf", "hostssl all all all scrum", "scrum"),
+    "wrong map": ("pg_ident.conf", "lookout /( x", "pg_ident.conf, line"),
+}
 
 
 @pytest.mark.parametrize("case", list(REFUSED_BY_THE_SERVER))
-def test_what_the_server_refuses_never_goes_live(database: Database, case: str) -> None:
-    variables, said = REFUSED_BY_THE_SERVER[case]
+def test_the_server_itself_reads_a_configuration_first(database: Database, case: str) -> None:
+    file, line, said = REFUSED_BY_THE_SERVER[case]
+    check = f"/usr/local/lib/lookout/postgresql_check {database.programs} /run/tree"
+    database.host.check_output(f"rm -rf /run/tree && cp -rL {database.config} /run/tree")
+    if case == "unknown setting":
+        assert database.host.run(check).rc == 0, "the live one"
+    database.host.check_output("echo %s >>/run/tree/" + file, line)
+    refused = database.host.run(check)
+    assert refused.rc != 0
+    assert said in refused.stderr
+    assert database.host.run("ls -d /tmp/tmp.*").rc != 0, "it cleans up after itself"
+
+
+def test_what_the_server_refuses_never_goes_live(database: Database) -> None:
     pid = database.pid()
     live = database.host.check_output(f"readlink -f {database.config}")
-    done = converge(database.name, **variables)  # type: ignore[arg-type]
+    line = "hostssl spots spots 10.0.0.0/99 scram-sha-256"
+    done = converge(database.name, postgresql_hba_lines=[line])
     assert done.returncode != 0
     assert "refuses the new configuration" in words(done.stdout)
-    assert said in done.stdout
+    assert "pg_hba.conf, line" in done.stdout
     assert changed_tasks(done) == []
     assert database.host.check_output(f"readlink -f {database.config}") == live
     assert database.pid() == pid
