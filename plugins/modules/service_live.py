@@ -60,6 +60,27 @@ options:
   loaded_file:
     description: File of the tree, relative to it, that holds what O(loaded_url) shows.
     type: str
+  probe_argv:
+    description: A command that ends with 0 when the service answers, for one that speaks no HTTP.
+    type: list
+    elements: str
+  loaded_argv:
+    description: A command that prints what O(loaded_url) would show.
+    type: list
+    elements: str
+  pending_argv:
+    description:
+      - A command that prints, line by line, what the service has read and cannot take up without a
+        restart; nothing where there is no such thing. Asked after every reload and by every run.
+    type: list
+    elements: str
+  restart_allowed:
+    description:
+      - Whether a unit that runs may be restarted. If not, what would need it is returned as
+        RV(restart_needed), and the unit keeps running with what it has. A unit that does not run is
+        started all the same.
+    type: bool
+    default: true
   timeout_seconds:
     description: How long the service may take until it answers.
     type: int
@@ -82,6 +103,11 @@ actions:
   returned: success
   type: list
   elements: str
+restart_needed:
+  description: What waits for a restart that is not allowed.
+  returned: success
+  type: list
+  elements: str
 """
 
 import contextlib
@@ -92,12 +118,14 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lookout_http import TLS_OPTIONS, CertificateRequiredError, fetch
 from ansible.module_utils.lookout_links import fsync_folder, loaded_link, point
 
 UNITS = Path("/etc/systemd/system")
+ITS_UNIT = "its unit"  # what waits for a restart where a start-up file or the unit changed
 # Copies of the start-up files that a unit last ran with
 KEPT = Path("/var/lib/lookout/started_from")
 CRASHES = 3
@@ -233,16 +261,34 @@ def metric(text: str, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def printed(argv: object) -> str:
+    """What a command prints; OSError with its words where it fails."""
+    words = [str(word) for word in argv]  # type: ignore[attr-defined]
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{words[0]} did not end within {ANSWER_SECONDS} s") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()
+        raise OSError(f"{words[0]}: {said or f'status {done.returncode}'}")
+    return done.stdout.strip()
+
+
 def shows_tree(asked: dict[str, object]) -> bool:
     """Whether the service shows a text that the live tree has; OSError where it does not answer."""
-    shown = fetch(str(asked.get("loaded_url")), asked["tls"], ANSWER_SECONDS).strip()
+    if asked.get("loaded_argv"):
+        shown = printed(asked["loaded_argv"])
+    else:
+        shown = fetch(str(asked["loaded_url"]), asked["tls"], ANSWER_SECONDS).strip()
     file = Path(str(asked["tree"])) / str(asked["loaded_file"])
     return bool(shown) and shown in file.read_text(encoding="utf-8")
 
 
 def runs_another_tree(asked: dict[str, object]) -> bool:
     """Whether a service that answers shows another tree than the live one."""
-    if not asked.get("loaded_url"):
+    if not (asked.get("loaded_url") or asked.get("loaded_argv")):
         return False
     try:
         return not shows_tree(asked)
@@ -257,17 +303,19 @@ def answers(asked: dict[str, object], since: float) -> str | None:
         if asked["probe_url"]:
             with contextlib.suppress(CertificateRequiredError):
                 fetch(str(asked["probe_url"]), tls, ANSWER_SECONDS)
+        if asked.get("probe_argv"):
+            printed(asked["probe_argv"])
         if asked["reload_metric"]:
             shown = fetch(str(asked["metrics_url"]), tls, ANSWER_SECONDS)
             if not metric(shown, f"{asked['reload_metric']}_successful"):
                 return REFUSED
             if metric(shown, f"{asked['reload_metric']}_success_timestamp_seconds") < since:
                 return "it has not reloaded yet"
-        if asked.get("loaded_url") and not shows_tree(asked):
+        if (asked.get("loaded_url") or asked.get("loaded_argv")) and not shows_tree(asked):
             return "it still runs another configuration"
     except (OSError, http.client.HTTPException) as error:
         url = asked["probe_url"] or asked["metrics_url"] or asked.get("loaded_url")
-        return f"{url}: {error}"
+        return f"{url}: {error}" if url else str(error)
     state = systemctl("show", "--property=ActiveState", "--value", str(asked["unit"])).strip()
     if state != "active":
         return f"the unit is {state}"
@@ -304,8 +352,70 @@ def journal(unit: str) -> str:
     return done.stdout.strip()
 
 
-def make_live(asked: dict[str, object], dry_run: bool) -> list[str]:
-    """Bring the unit to what is on disk. Returns the actions; ServiceError where it fails."""
+def without_restart(actions: list[str], live: str | None, loaded: str | None) -> list[str]:
+    """The actions for a unit that has to keep running: what a reload takes up is reloaded."""
+    kept_actions = [action for action in actions if action != "restart"]
+    return [*kept_actions, "reload"] if live != loaded else kept_actions
+
+
+def settings_pending(asked: dict[str, object]) -> list[str]:
+    """What the running service cannot take up without a restart; nothing while it does not run."""
+    if not asked.get("pending_argv"):
+        return []
+    try:
+        return printed(asked["pending_argv"]).splitlines()
+    except OSError:
+        return []
+
+
+def foreseen(
+    asked: dict[str, object], actions: list[str], waits: list[str]
+) -> tuple[list[str], list[str]]:
+    """What a run would do, as far as the service can tell before it has read what is new."""
+    waits = waits + settings_pending(asked)
+    if not asked.get("restart_allowed", True):
+        return actions, waits
+    if waits and not {"start", "restart"} & set(actions):
+        actions = [*(action for action in actions if action != "reload"), "restart"]
+    return actions, []
+
+
+def undo(asked: dict[str, object], moved: list[str], error: ServiceError) -> NoReturn:
+    """Go back to what the unit last ran with; ServiceError with what came of it."""
+    unit = str(asked["unit"])
+    tree = Path(str(asked["tree"])) if asked["tree"] else None
+    live = target(tree) if tree else None
+    loaded = target(loaded_link(tree)) if tree else None
+    started_from: list[str] = list(asked["started_from"])  # type: ignore[call-overload]
+    words = journal(unit)
+    restarted = bool({"start", "restart"} & set(moved)) or "reload" not in moved
+    files_back = restarted and put_back(unit, started_from)
+    tree_back = bool(tree and loaded and live != loaded and (tree.parent / loaded).is_dir())
+    if tree and loaded and tree_back:
+        point(tree, loaded)
+    if files_back or tree_back:
+        try:
+            unread = ["daemon-reload"] if files_back else []
+            act(unit, [*unread, "restart" if restarted else "reload"])
+            wait_for_answer(asked, 0.0)
+        except ServiceError as again:
+            raise ServiceError(
+                f"{unit} took neither its new configuration ({error}) nor the former one "
+                f"({again}), which is live again.\n{words}"
+            ) from None
+        raise ServiceError(
+            f"{unit} did not take its new configuration ({error}); the former one is live "
+            f"again.\n{words}"
+        ) from None
+    raise ServiceError(f"{unit} does not run as it should: {error}\n{words}") from None
+
+
+def make_live(asked: dict[str, object], dry_run: bool) -> tuple[list[str], list[str]]:
+    """Bring the unit to what is on disk.
+
+    Returns the actions, and what waits for a restart that is not allowed; ServiceError where it
+    fails.
+    """
     unit = str(asked["unit"])
     tree = Path(str(asked["tree"])) if asked["tree"] else None
     live = target(tree) if tree else None
@@ -314,38 +424,31 @@ def make_live(asked: dict[str, object], dry_run: bool) -> list[str]:
     newest = newest_change(started_from)
     running = None if runs_another_tree(asked) else loaded
     actions = plan(unit_state(unit), newest, live, running)
+    allowed = bool(asked.get("restart_allowed", True))
+    waits = [ITS_UNIT] if "restart" in actions and not allowed else []
+    if waits:
+        actions = without_restart(actions, live, running)
     if dry_run:
-        return actions
+        return foreseen(asked, actions, waits)
     moved = [action for action in actions if action in ("start", "restart", "reload")]
     try:
         since = time.time() if moved else 0.0
         act(unit, actions)
         wait_for_answer(asked, since)
+        settings = settings_pending(asked)
+        if settings and allowed:
+            actions, moved = [*actions, "restart"], [*moved, "restart"]
+            act(unit, ["restart"])
+            wait_for_answer(asked, since)
+        elif settings:
+            waits += settings
     except ServiceError as error:
-        words = journal(unit)
-        files_back = "reload" not in moved and put_back(unit, started_from)
-        tree_back = bool(tree and loaded and live != loaded and (tree.parent / loaded).is_dir())
-        if tree and loaded and tree_back:
-            point(tree, loaded)
-        if files_back or tree_back:
-            try:
-                unread = ["daemon-reload"] if files_back else []
-                act(unit, [*unread, "reload" if "reload" in moved else "restart"])
-                wait_for_answer(asked, 0.0)
-            except ServiceError as again:
-                raise ServiceError(
-                    f"{unit} took neither its new configuration ({error}) nor the former one "
-                    f"({again}), which is live again.\n{words}"
-                ) from None
-            raise ServiceError(
-                f"{unit} did not take its new configuration ({error}); the former one is live "
-                f"again.\n{words}"
-            ) from None
-        raise ServiceError(f"{unit} does not run as it should: {error}\n{words}") from None
+        undo(asked, moved, error)
     if tree and live and live != loaded:
         point(loaded_link(tree), live)
-    keep(unit, started_from)
-    return actions
+    if ITS_UNIT not in waits:
+        keep(unit, started_from)
+    return actions, waits
 
 
 def main() -> None:
@@ -360,19 +463,24 @@ def main() -> None:
             "metrics_url": {"type": "str"},
             "loaded_url": {"type": "str"},
             "loaded_file": {"type": "str"},
+            "probe_argv": {"type": "list", "elements": "str"},
+            "loaded_argv": {"type": "list", "elements": "str"},
+            "pending_argv": {"type": "list", "elements": "str"},
+            "restart_allowed": {"type": "bool", "default": True},
             "timeout_seconds": {"type": "int", "default": 60},
         },
         required_by={
             "reload_metric": ["metrics_url"],
             "loaded_url": ["tree", "loaded_file"],
+            "loaded_argv": ["tree", "loaded_file"],
         },
         supports_check_mode=True,
     )
     try:
-        actions = make_live(module.params, module.check_mode)
+        actions, waits = make_live(module.params, module.check_mode)
     except (ServiceError, OSError, subprocess.TimeoutExpired) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(actions), actions=actions)
+    module.exit_json(changed=bool(actions), actions=actions, restart_needed=waits)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ OWN_PHASES = {
         "authority",  # the CA is the control node's, not a host's
         "issue",  # nothing runs: what is configured is the certificate
     },
+    "postgresql": {
+        "cluster",  # the package makes none, as that one would be without checksums
+        "objects",  # databases and roles are made by the server itself, once it runs
+    },
     "firewall": {
         "remove",  # switched off, it goes from the host as it goes with the host
     },

@@ -209,7 +209,7 @@ class Service:
         }
 
     def make_live(self, dry_run: bool = False, **other: object) -> list[str]:
-        return service_live.make_live(self.asked(**other), dry_run)
+        return service_live.make_live(self.asked(**other), dry_run)[0]
 
 
 @pytest.fixture
