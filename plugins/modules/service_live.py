@@ -235,7 +235,7 @@ def metric(text: str, name: str) -> float:
 
 def shows_tree(asked: dict[str, object]) -> bool:
     """Whether the service shows a text that the live tree has; OSError where it does not answer."""
-    shown = fetch(str(asked.get("loaded_url")), asked["tls"], ANSWER_SECONDS).strip()
+    shown = fetch(str(asked["loaded_url"]), asked["tls"], ANSWER_SECONDS).strip()
     file = Path(str(asked["tree"])) / str(asked["loaded_file"])
     return bool(shown) and shown in file.read_text(encoding="utf-8")
 
