@@ -10,10 +10,14 @@ from __future__ import annotations
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
+    import ansible_mitogen.affinity
     from ansible_mitogen.strategy import StrategyMixin
 except ImportError:
     StrategyModule = Linear
 else:
+    # Mitogen pins each process to one processor. Where there are two, all workers and whatever they
+    # start share the second one, of every run at the same time, and the first one idles.
+    ansible_mitogen.affinity.policy = ansible_mitogen.affinity.Policy()
 
     class StrategyModule(StrategyMixin, Linear):  # type: ignore[misc, no-redef]
         """Ansible's linear strategy over mitogen's connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,3 +38,15 @@ def test_with_mitogen_it_is_both() -> None:
     # Mitogen wraps what linear does: it has to come first.
     order = made.__mro__
     assert order.index(strategy.StrategyMixin) < order.index(Linear)
+
+
+def test_mitogen_pins_no_process_to_a_processor() -> None:
+    affinity = pytest.importorskip("ansible_mitogen.affinity")
+    _load()
+    before = os.sched_getaffinity(0)
+    try:
+        affinity.policy.assign_controller()
+        affinity.policy.assign_worker()
+        assert os.sched_getaffinity(0) == before
+    finally:
+        os.sched_setaffinity(0, before)
