@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -45,3 +46,13 @@ def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
     while not (answer := what()) and time.monotonic() < deadline:
         time.sleep(0.3)
     return answer
+
+
+def scan(
+    source: testinfra.host.Host, address: str, tcp: str = "1-65535", udp: str = ""
+) -> dict[str, list[int]]:
+    """The ports of an address, `tcp` and `udp`, that answer to a host (scan.py)."""
+    put(source, Path(__file__).with_name("scan.py"))
+    shown = source.check_output("python3 /root/scan.py %s %s %s", address, tcp, udp)
+    found: dict[str, list[int]] = json.loads(shown)
+    return found

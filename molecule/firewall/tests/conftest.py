@@ -6,9 +6,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from hosts import connect, put
+from hosts import connect
 from testinfra.host import Host
-from walls import OUTSIDE, SCAN, WALLED, address_of, listen
+from walls import WALLED, address_of, listen
 
 USER = "ops"
 
@@ -20,8 +20,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def outside() -> None:
-    for name in OUTSIDE:
-        put(connect(name), SCAN)
     listen(connect("friend"))
 
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import pytest
-from hosts import connect, put, wait_for
+from hosts import connect, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
     METRICS_UNIT,
     OPEN_TO_ALL,
     OPEN_TO_FRIENDS,
-    SCAN,
     TRIED,
     UNIT,
     WALLED,
     address_of,
+    answering,
     in_force,
     metrics,
     reaches,
     rules,
     said,
-    scan,
 )
 
 MOST_EXPOSURE = 2.0
@@ -40,18 +38,18 @@ PING = (
 
 
 def test_a_host_of_the_group_reaches_what_is_declared_and_nothing_else(walled: Host) -> None:
-    assert scan("friend", address_of(walled)) == {"tcp": OPEN_TO_FRIENDS, "udp": [8002]}
+    found = answering(connect("friend"), address_of(walled))
+    assert found == {"tcp": OPEN_TO_FRIENDS, "udp": [8002]}
 
 
 def test_any_other_host_reaches_what_is_open_to_all(walled: Host) -> None:
-    assert scan("stranger", address_of(walled)) == {"tcp": OPEN_TO_ALL, "udp": []}
+    assert answering(connect("stranger"), address_of(walled)) == {"tcp": OPEN_TO_ALL, "udp": []}
 
 
 def test_the_host_reaches_itself_and_others(walled: Host) -> None:
     """Loopback, its own address, and answers to what it asked for itself."""
-    put(walled, SCAN)
     for address in ("127.0.0.1", "::1", address_of(walled)):
-        found = json.loads(walled.check_output(f"python3 /root/scan.py {address}"))
+        found = answering(walled, address)
         assert found["udp"] == [8001, 8002, 8003], address
         assert set(range(8001, 8008)) <= set(found["tcp"]), address
     outbound = (
@@ -68,7 +66,7 @@ def test_ipv6_neighbours_find_the_host(walled: Host) -> None:
     """Neighbour discovery comes in, or no IPv6 packet would."""
     shown = walled.check_output("ip -6 -oneline address show dev eth0 scope link")
     address = shown.split()[3].partition("/")[0]
-    assert scan("stranger", f"{address}%eth0") == {"tcp": OPEN_TO_ALL, "udp": []}
+    assert answering(connect("stranger"), f"{address}%eth0") == {"tcp": OPEN_TO_ALL, "udp": []}
 
 
 def test_what_is_dropped_is_counted(walled: Host) -> None:
@@ -186,13 +184,13 @@ def test_ports_and_rules_come_and_go_and_tables_of_others_stay(walls: list[Host]
     done = converge(*WALLED, **more)
     assert done.returncode == 0, done.stdout
     for host in walls:
-        found = scan("stranger", address_of(host))["tcp"]
+        found = answering(connect("stranger"), address_of(host))["tcp"]
         assert found == [*OPEN_TO_ALL, 8005, 8006, 8007]
 
     assert converge(*WALLED).returncode == 0
     assert [rules(host) for host in walls] == before
     for host, other in zip(walls, others, strict=True):
-        assert scan("stranger", address_of(host))["tcp"] == OPEN_TO_ALL
+        assert answering(connect("stranger"), address_of(host))["tcp"] == OPEN_TO_ALL
         assert host.check_output("nft --stateless list table ip other") == other
         host.check_output("nft delete table ip other")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from hosts import wait_for
+from hosts import connect, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
@@ -15,10 +15,10 @@ from walls import (
     UNIT,
     WALLED,
     address_of,
+    answering,
     in_force,
     listen,
     rules,
-    scan,
 )
 
 
@@ -36,8 +36,8 @@ def test_a_boot_brings_the_confirmed_rules_and_not_those_on_trial(walled: Host) 
     assert wait_for(lambda: walled.run("systemctl is-active multi-user.target").rc == 0, 60)
     assert rules(walled) == before
     listen(walled)
-    assert scan("stranger", address_of(walled))["tcp"] == OPEN_TO_ALL
-    assert scan("friend", address_of(walled))["tcp"] == OPEN_TO_FRIENDS
+    assert answering(connect("stranger"), address_of(walled))["tcp"] == OPEN_TO_ALL
+    assert answering(connect("friend"), address_of(walled))["tcp"] == OPEN_TO_FRIENDS
 
 
 def test_switched_off_it_takes_its_table_and_itself_away(walls: list[Host]) -> None:
@@ -49,7 +49,8 @@ def test_switched_off_it_takes_its_table_and_itself_away(walls: list[Host]) -> N
         assert host.check_output("nft list tables") == "table ip other"
         for path in (COMMAND, METRICS, "/etc/lookout/firewall", f"/etc/systemd/system/{UNIT}"):
             assert not host.file(path).exists, path
-        assert set(range(8001, 8008)) <= set(scan("stranger", address_of(host))["tcp"])
+        found = answering(connect("stranger"), address_of(host))["tcp"]
+        assert set(range(8001, 8008)) <= set(found)
         host.check_output("nft delete table ip other")
     # Now nobody else uses nftables, and nothing else is left to take away.
     purge = ["removal : Ensure packages that came with us are purged"]
