@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from plugins.filter import thresholds
 
 ROOT = Path(__file__).parents[2]
 RULE_FILES = sorted(ROOT.glob("roles/*/files/alerts/*.yml"))
@@ -24,16 +21,6 @@ THRESHOLD_FILES = sorted(ROOT.glob("roles/*/files/thresholds/*.yml"))
 PROMTOOL_TIMEOUT_SECONDS = 180
 
 
-def _thresholds_plugin() -> ModuleType:
-    path = ROOT / "plugins/filter/thresholds.py"
-    spec = importlib.util.spec_from_file_location("thresholds", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _site(folder: Path, overrides: dict[str, dict[str, float]]) -> Path:
     """Fill the folder with what a Prometheus host of a site with these overrides has."""
     for path in RULE_FILES:
@@ -41,7 +28,7 @@ def _site(folder: Path, overrides: dict[str, dict[str, float]]) -> Path:
         assert not target.exists(), f"two roles have a rule file named {path.name}"
         shutil.copy(path, target)
     defaults = {path.stem: yaml.safe_load(path.read_text()) for path in THRESHOLD_FILES}
-    rules = _thresholds_plugin().threshold_rules(defaults, overrides)
+    rules = thresholds.threshold_rules(defaults, overrides)
     (folder / "thresholds.yml").write_text(yaml.safe_dump(rules, sort_keys=False))
     return folder
 

@@ -13,7 +13,6 @@ EMAIL = "admin@example.org"
 SECRET = "bG9va291dC10ZXN0LWtleS1vZi0zMi1ieXRlcyEhIQ=="  # noqa: S105
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/lookout"
 METRICS = "/var/lib/prometheus/node-exporter/lookout_certbot.prom"
-SITE_CA = "Site CA"
 PUBLIC_CA = "Pebble Intermediate CA"
 
 
