@@ -1,4 +1,4 @@
-"""Every test gets `host`: each host of the scenario in turn."""
+"""Every test gets `host`: each host of the scenario in turn, or of its module's HOSTS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from testinfra.host import Host
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host" in metafunc.fixturenames:
-        metafunc.parametrize("host", host_names(), indirect=True, scope="module")
+        names = getattr(metafunc.module, "HOSTS", None) or host_names()
+        metafunc.parametrize("host", names, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

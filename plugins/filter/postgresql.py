@@ -83,6 +83,21 @@ def postgresql_tuned(memory_mb: int, cores: int, disk_mb: int) -> dict[str, str]
     }
 
 
+def postgresql_at_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> dict[str, Any]:
+    """The settings, each of `least` being that of the primary or more.
+
+    A standby with less of one of them stops replaying.
+    """
+    return {
+        **settings,
+        **{
+            name: str(value)
+            for name, value in least.items()
+            if int(str(settings.get(name, 0))) < value
+        },
+    }
+
+
 def postgresql_value(value: object) -> str:
     """A value as it stands in postgresql.conf; a list becomes one with commas."""
     if isinstance(value, bool):
@@ -117,6 +132,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "postgresql_tuned": postgresql_tuned,
+            "postgresql_at_least": postgresql_at_least,
             "postgresql_value": postgresql_value,
             "postgresql_setting_problems": postgresql_setting_problems,
         }

@@ -14,7 +14,7 @@ Entry = Mapping[str, Any]
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _PASSWORD = re.compile(r"[\x20-\x7e]{8,}")
 # Roles that PostgreSQL and this repository bring
-_BUILT_IN = re.compile(r"pg_[a-z_]+|postgres|grafana_reader")
+_BUILT_IN = re.compile(r"pg_[a-z_]+|postgres|grafana_reader|lookout_[a-z_]+")
 
 # Privileges by type of object (PostgreSQL's manual, table 5.2)
 _OF_TABLES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
@@ -270,6 +270,12 @@ def postgresql_role_flags(attributes: Sequence[str]) -> str:
     return ",".join(name if wanted else f"NO{name}" for name, wanted in sorted(flags.items()))
 
 
+def postgresql_passfile(role: str, password: str) -> str:
+    """The line of a libpq password file that has a role's password for every server."""
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:{role}:{escaped}\n"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -279,5 +285,6 @@ class FilterModule:
             "postgresql_sources": postgresql_sources,
             "postgresql_looked_up": postgresql_looked_up,
             "postgresql_hba": postgresql_hba,
+            "postgresql_passfile": postgresql_passfile,
             "postgresql_role_flags": postgresql_role_flags,
         }

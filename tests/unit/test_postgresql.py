@@ -12,6 +12,7 @@ from plugins.filter.postgresql import (
     SESSION_MB,
     SORTS_A_SESSION,
     FilterModule,
+    postgresql_at_least,
     postgresql_setting_problems,
     postgresql_tuned,
     postgresql_value,
@@ -130,4 +131,16 @@ def test_settings_are_looked_at_as_such() -> None:
 def test_filters_have_their_names() -> None:
     assert set(FilterModule().filters()) == {
         *("postgresql_tuned", "postgresql_value", "postgresql_setting_problems"),
+        "postgresql_at_least",
+    }
+
+
+def test_a_standby_has_no_less_than_its_primary() -> None:
+    own = {"max_connections": "100", "max_worker_processes": 16, "work_mem": "4MB"}
+    least = {"max_connections": 200, "max_worker_processes": 8, "max_wal_senders": 10}
+    assert postgresql_at_least(own, least) == {
+        "max_connections": "200",
+        "max_worker_processes": 16,
+        "max_wal_senders": "10",
+        "work_mem": "4MB",
     }

@@ -12,6 +12,7 @@ from plugins.filter.postgresql_access import (
     postgresql_access_problems,
     postgresql_hba,
     postgresql_looked_up,
+    postgresql_passfile,
     postgresql_role_flags,
     postgresql_sources,
 )
@@ -193,4 +194,9 @@ def test_the_filters_are_found() -> None:
         "postgresql_looked_up",
         "postgresql_hba",
         "postgresql_role_flags",
+        "postgresql_passfile",
     }
+
+
+def test_a_password_file_escapes_what_parts_its_fields() -> None:
+    assert postgresql_passfile("a", "b:c\\d") == "*:*:*:a:b\\:c\\\\d\n"

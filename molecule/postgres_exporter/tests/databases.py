@@ -8,13 +8,15 @@ import time
 import urllib.parse
 from typing import Any
 
-from hosts import CURL, wait_for
+from hosts import CURL, connect, wait_for
 from testinfra.host import Host
 
 UNIT = "prometheus-postgres-exporter.service"
 URL = "https://127.0.0.1:9187/metrics"
 PROMETHEUS = "https://127.0.0.1:9090"
 QUERIES = "/etc/lookout/postgres_queries.yml"
+# Each has a standby, <name>-standby.
+PRIMARIES = ["trixie", "bookworm"]
 
 
 def psql(host: Host, sql: str, database: str = "app", options: str = "") -> str:
@@ -83,43 +85,5 @@ def assert_quiet(host: Host, name: str, labels: str = "", seconds: float = 30) -
     assert not found, found
 
 
-def standby(host: Host) -> str:
-    """Build a standby on the same host, which says who it is on port 5433, and is scraped."""
-    version = host.check_output("ls /usr/lib/postgresql")
-    data, tools = "/var/lib/postgresql/standby", f"/usr/lib/postgresql/{version}/bin"
-    host.check_output(
-        f"cd / && runuser -u postgres -- {tools}/pg_basebackup --pgdata={data} --checkpoint=fast "
-        "--write-recovery-conf --create-slot --slot=standby --wal-method=stream"
-    )
-    host.check_output(
-        f"cd / && runuser -u postgres -- {tools}/pg_ctl start --pgdata={data} --wait --silent "
-        f"--log=/var/lib/postgresql/standby.log --options='-p 5433 -c data_directory={data} "
-        f"-c config_file=/etc/postgresql/{version}/main/postgresql.conf "
-        "-c external_pid_file= -c archive_mode=off' </dev/null"
-    )
-    flags = host.check_output(
-        "sed -n 's/^ARGS=\"\\(.*\\)\"/\\1/p' /etc/default/prometheus-postgres-exporter"
-    )
-    host.check_output(
-        "systemd-run --quiet --unit=standby-exporter --uid=postgres_exporter "
-        "--property=SupplementaryGroups=lookout-tls "
-        "--setenv=DATA_SOURCE_NAME="
-        "'user=postgres_exporter dbname=postgres host=/run/postgresql port=5433' "
-        f"prometheus-postgres-exporter {flags.replace('127.0.0.1:9187', '127.0.0.1:9188')}"
-    )
-    target = [{"targets": ["127.0.0.1:9188"], "labels": {"instance": "standby"}}]
-    host.check_output(
-        "printf %%s %s > /etc/prometheus/targets/postgres_exporter/standby.yml", json.dumps(target)
-    )
-    return data
-
-
-def remove_standby(host: Host) -> None:
-    host.check_output("rm /etc/prometheus/targets/postgres_exporter/standby.yml")
-    host.check_output("systemctl stop standby-exporter")
-    host.check_output(
-        "cd / && runuser -u postgres -- /usr/lib/postgresql/*/bin/pg_ctl stop "
-        "--pgdata=/var/lib/postgresql/standby --mode=immediate"
-    )
-    psql(host, "select pg_drop_replication_slot(slot_name) from pg_replication_slots")
-    host.check_output("rm -r /var/lib/postgresql/standby")
+def standby_of(host: Host) -> Host:
+    return connect(f"{host.check_output('hostname')}-standby")

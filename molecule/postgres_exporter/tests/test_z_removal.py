@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from databases import UNIT, psql
+from databases import PRIMARIES, UNIT, psql
 from play import changed_tasks, converge
 from testinfra.host import Host
 
+HOSTS = PRIMARIES
 ROLE = "select count(*) from pg_roles where rolname = 'postgres_exporter'"
 
 
