@@ -30,6 +30,12 @@ def psql(host: Host, sql: str, database: str = "app", options: str = "") -> str:
     )
 
 
+def server(host: Host, action: str) -> None:
+    """Start or stop the server, and wait for it: `postgresql.service` itself waits for nothing."""
+    version = host.check_output("ls /usr/lib/postgresql")
+    host.check_output(f"systemctl {action} postgresql@{version}-main")
+
+
 def begin(host: Host, sql: str, seconds: float = 0, user: str = "postgres") -> None:
     """Open a session that says something, and stays so long with nothing to say."""
     host.check_output(

@@ -20,6 +20,7 @@ from databases import (
     end_all,
     psql,
     query,
+    server,
     standby_of,
     value,
 )
@@ -233,10 +234,10 @@ def test_a_crash_of_a_process_is_a_restart(host: Host) -> None:
 
 
 def test_a_server_that_is_down_is_noticed(host: Host) -> None:
-    host.check_output("systemctl stop postgresql")
+    server(host, "stop")
     assert_alerts(host, "PostgresqlDown", 'instance!~".*-standby"')
     assert not alerts(host, "PostgresqlExporterFailing", 'instance!~".*-standby"')
-    host.check_output("systemctl start postgresql")
+    server(host, "start")
     assert_quiet(host, "PostgresqlDown")
 
 

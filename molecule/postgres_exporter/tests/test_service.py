@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from databases import PRIMARIES, QUERIES, UNIT, URL, psql, shown, value
+from databases import PRIMARIES, QUERIES, UNIT, URL, psql, server, shown, value
 from hosts import CURL, wait_for
 from play import changed_tasks, converge
 from testinfra.host import Host
@@ -85,9 +85,10 @@ def test_it_is_back_after_a_kill(host: Host) -> None:
 
 def test_it_may_be_started_before_the_server(host: Host) -> None:
     """As at a boot."""
-    host.check_output(f"systemctl stop postgresql && systemctl restart {UNIT}")
+    server(host, "stop")
+    host.check_output(f"systemctl restart {UNIT}")
     assert wait_for(lambda: "pg_up 0" in host.run(f"{CURL} {URL}").stdout)
-    host.check_output("systemctl start postgresql")
+    server(host, "start")
     assert wait_for(lambda: value(host, "pg_up") == 1)
     assert wait_for(lambda: value(host, "lookout_postgresql_server_connections"))
     assert host.check_output(f"systemctl show --property=NRestarts --value {UNIT}") == "0"
@@ -133,21 +134,24 @@ def test_a_query_of_ones_own_is_added_and_taken_away(host: Host, name: str) -> N
 
 def test_the_log_of_changes_on_a_disk_of_its_own_is_found(host: Host, name: str) -> None:
     data = psql(host, "show data_directory")
+    server(host, "stop")
     host.check_output(
-        f"systemctl stop postgresql && mv {data}/pg_wal {data}/former && install -d -o postgres "
-        f"-m 700 {data}/pg_wal && mount -t tmpfs -o uid=postgres,mode=700 none {data}/pg_wal"
-        f" && cp -a {data}/former/. {data}/pg_wal/ && systemctl start postgresql"
+        f"mv {data}/pg_wal {data}/former && install -d -o postgres -m 700 {data}/pg_wal"
+        f" && mount -t tmpfs -o uid=postgres,mode=700 none {data}/pg_wal"
+        f" && cp -a {data}/former/. {data}/pg_wal/"
     )
+    server(host, "start")
     assert converge(name).returncode == 0
     found = [
         line for line in shown(host).splitlines() if line.startswith("lookout_postgresql_directory")
     ]
     assert [line.partition('"')[2].partition('"')[0] for line in found] == ["/", f"{data}/pg_wal"]
+    server(host, "stop")
     host.check_output(
-        f"systemctl stop postgresql && rm -r {data}/former && cp -a {data}/pg_wal {data}/former"
-        f" && umount {data}/pg_wal && rmdir {data}/pg_wal && mv {data}/former {data}/pg_wal"
-        " && systemctl start postgresql"
+        f"rm -r {data}/former && cp -a {data}/pg_wal {data}/former && umount {data}/pg_wal"
+        f" && rmdir {data}/pg_wal && mv {data}/former {data}/pg_wal"
     )
+    server(host, "start")
     assert converge(name).returncode == 0
 
 
@@ -161,9 +165,9 @@ def test_a_flag_that_it_does_not_know_is_reported_with_its_own_words(host: Host,
 
 
 def test_a_server_that_does_not_answer_ends_the_run_with_its_words(host: Host, name: str) -> None:
-    host.check_output("systemctl stop postgresql")
+    server(host, "stop")
     done = converge(name)
-    host.check_output("systemctl start postgresql")
+    server(host, "start")
     assert done.returncode != 0
     assert "Is the server running" in " ".join(done.stdout.split())
     assert changed_tasks(done) == []
