@@ -18,6 +18,7 @@ SCENARIOS := $(filter-out $(BEGUN),$(notdir $(patsubst %/molecule.yml,%,$(wildca
 LONG := default postgresql nginx certbot firewall alertmanager mtail
 ROLE ?=
 KILLS ?= 20
+PART ?=
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,8 +64,8 @@ test-faults: setup ## site.yml killed with -9 at 20 random tasks (KILLS=2 in mak
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
-bench: setup ## Ratios: the site against a shell script, a re-run against stock Ansible
-	@$(ENTER) python3 tests/bench.py
+bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql
+	@$(ENTER) python3 tests/bench.py $(PART)
 
 shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do here
 	@$(ENTER) $(SHELL)

@@ -1,8 +1,9 @@
-"""Ratios, measured side by side in one run: `make bench`.
+"""Ratios, measured side by side in one run: `make bench`, one part by PART=site or postgresql.
 
 1. site.yml on a fresh host against one shell script that installs the same packages.
 2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
 3. An unchanged run limited to one host, in an inventory of 1 and of 20 hosts beside monitoring.
+4. PostgreSQL with the settings of role postgresql against Debian's own, by pgbench on one host.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ PACKAGES = (
     "prometheus prometheus-alertmanager prometheus-blackbox-exporter prometheus-node-exporter "
     "prometheus-node-exporter-collectors nftables openssl python3-cryptography"
 )
+# 600 MB of tables: more than Debian's 128 MB of shared buffers, less than a quarter of 4 GB
+PGBENCH_SCALE = 40
+PGBENCH_SECONDS = 20
 STOCK = {"ANSIBLE_STRATEGY": "ansible.builtin.linear", "ANSIBLE_PIPELINING": "False"}
 
 
@@ -70,16 +74,62 @@ def up(*names: str) -> None:
     subprocess.run([*TESTBED, "up", RUN_ID], input=hosts, text=True, check=True)
 
 
+def pgbench(port: int, *arguments: str) -> str:
+    """Run pgbench as postgres in the database host; what it printed."""
+    argv = ["podman", "exec", "--user", "postgres", "--workdir", "/", f"{RUN_ID}-db"]
+    argv += ["pgbench", "--port", str(port), *arguments, "postgres"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def transactions(port: int, *kind: str) -> float:
+    """Transactions a second that four clients get through."""
+    load = ("--client=4", "--jobs=2", "--no-vacuum", f"--time={PGBENCH_SECONDS}")
+    shown = pgbench(port, *load, *kind)
+    found = re.search(r"^tps = ([0-9.]+)", shown, re.MULTILINE)
+    assert found, shown
+    return float(found[1])
+
+
+def measure_postgresql(folder: Path) -> None:
+    """Both servers have checksums; ours is given 4 GB, Debian's takes what it always takes."""
+    up("mon", "db")
+    groups: dict[str, Any] = {
+        "monitoring": {"hosts": {"mon": host("mon")}},
+        "database": {"hosts": {"db": host("db", postgresql_memory_mb=4096)}},
+    }
+    site(folder, groups)
+    second = (
+        "cd /; pg_createcluster $(ls /usr/lib/postgresql) debian --port=5433 -- --data-checksums"
+        " && runuser -u postgres -- pg_ctlcluster $(ls /usr/lib/postgresql) debian start"
+    )
+    subprocess.run(["podman", "exec", f"{RUN_ID}-db", "sh", "-c", second], check=True, timeout=120)
+    servers = {"ours": 5432, "debian": 5433}
+    for port in servers.values():
+        pgbench(port, "--initialize", "--quiet", f"--scale={PGBENCH_SCALE}")
+    for name, kind in {"read and write": (), "read": ("--select-only",)}.items():
+        found: dict[str, list[float]] = {server: [] for server in servers}
+        # In turns, so that what else the machine does meets both.
+        for _ in range(3):
+            for server, port in servers.items():
+                found[server].append(transactions(port, *kind))
+        ours, debian = (statistics.median(found[server]) for server in servers)
+        print(
+            f"pgbench, {name}: {ours:.0f} a second, with Debian's settings {debian:.0f}, "
+            f"{ours / debian:.2f} times"
+        )
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        try:
-            measure(folder)
-        finally:
-            subprocess.run([*TESTBED, "down", RUN_ID], check=True)
+        for part in sys.argv[1:] or PARTS:
+            try:
+                PARTS[part](folder)
+            finally:
+                subprocess.run([*TESTBED, "down", RUN_ID], check=True)
 
 
-def measure(folder: Path) -> None:
+def measure_site(folder: Path) -> None:
     up("warm")  # fills the shared package cache, so that nobody pays for the download
     script = (
         "export DEBIAN_FRONTEND=noninteractive; apt-get update -q && "
@@ -128,6 +178,8 @@ def measure(folder: Path) -> None:
         f"20 hosts {statistics.median(large):.1f} s, {ratio:.2f} times"
     )
 
+
+PARTS = {"site": measure_site, "postgresql": measure_postgresql}
 
 if __name__ == "__main__":
     main()

@@ -512,3 +512,102 @@ def test_service_that_shows_nothing_runs_nothing(service: Service) -> None:
     service.script(service.folder / "take-up", "#!/bin/sh\n")
     with pytest.raises(service_live.ServiceError, match="it still runs another configuration"):
         service.make_live(**shows(service, ""))
+
+
+# --- a service that speaks no HTTP, and is asked by commands ---
+
+# It shows the tree that it has read; what a reload cannot take up waits.
+TAKE_UP_WITH_REST = r"""#!/bin/sh
+cp config/app.conf metrics
+echo shared_buffers >pending
+[ "$(tail -n 1 calls)" = reload ] || : >pending
+"""
+
+
+def asked_by_commands(service: Service, **other: object) -> dict[str, Any]:
+    service.script(service.folder / "take-up", TAKE_UP_WITH_REST)
+    service.set(metrics="old", pending="")
+    probe = f"cd {service.folder}; test ! -e down || {{ echo no route >&2; exit 2; }}"
+    return {
+        **dict.fromkeys(("probe_url", "reload_metric", "metrics_url")),
+        "probe_argv": ["sh", "-c", probe],
+        "loaded_argv": ["cat", str(service.folder / "metrics")],
+        "loaded_file": "app.conf",
+        "pending_argv": ["cat", str(service.folder / "pending")],
+        **other,
+    }
+
+
+def test_commands_find_a_service_that_is_as_it_should_be(service: Service) -> None:
+    service.link("old", "old")
+    asked = service.asked(**asked_by_commands(service))
+    assert service_live.make_live(asked, False) == ([], [])
+
+
+def test_what_a_reload_does_not_take_up_waits_for_a_permission(service: Service) -> None:
+    service.link("new", "old")
+    asked = service.asked(**asked_by_commands(service, restart_allowed=False))
+    assert service_live.make_live(asked, False) == (["reload"], ["shared_buffers"])
+    assert service.calls() == ["reload"]
+    assert service.links() == ("new", "new")
+    # The next run still says so.
+    assert service_live.make_live(asked, False) == ([], ["shared_buffers"])
+    assert service_live.make_live(asked, True) == ([], ["shared_buffers"])
+
+
+def test_what_a_reload_does_not_take_up_is_restarted_with_a_permission(service: Service) -> None:
+    service.link("new", "old")
+    asked = service.asked(**asked_by_commands(service))
+    assert service_live.make_live(asked, False) == (["reload", "restart"], [])
+    assert service.calls() == ["reload", *RESTART]
+    service.set(pending="shared_buffers")
+    assert service_live.make_live(asked, True) == (["restart"], [])
+
+
+def test_changed_flags_wait_too(service: Service, tmp_path: Path) -> None:
+    service.link("new", "old")
+    flags = tmp_path / "flags"
+    flags.write_text("--new")
+    wishes = {"started_from": [str(flags)], "restart_allowed": False}
+    asked = service.asked(**asked_by_commands(service, **wishes))
+    actions, waits = service_live.make_live(asked, False)
+    assert actions == ["reload"]
+    assert waits == [service_live.ITS_UNIT, "shared_buffers"]
+    assert "restart" not in service.calls()
+    assert not (tmp_path / "kept").exists(), "the unit does not run with them"
+
+
+def test_a_unit_that_is_down_is_started_without_a_permission(service: Service) -> None:
+    service.link("new", "old")
+    service.set(ActiveState="inactive")
+    asked = service.asked(**asked_by_commands(service, restart_allowed=False))
+    assert service_live.make_live(asked, False) == (["start"], [])
+
+
+def test_a_command_that_fails_is_no_answer(service: Service) -> None:
+    service.link("new", "old")
+    service.set(down="yes")
+    with pytest.raises(service_live.ServiceError, match="no route"):
+        service_live.make_live(service.asked(**asked_by_commands(service)), False)
+    assert service.links() == ("old", "old")
+
+
+def test_a_restart_that_fails_after_the_reload_is_rolled_back(service: Service) -> None:
+    service.link("new", "old")
+    asked = service.asked(**asked_by_commands(service))
+    starts = (
+        "test $(tail -n 1 calls) = reload || { rm -f down; ! grep new config/* || touch down; }"
+    )
+    script = f"{TAKE_UP_WITH_REST}{starts} >/dev/null\n"
+    service.script(service.folder / "take-up", script)
+    with pytest.raises(service_live.ServiceError, match="the former one is live again"):
+        service_live.make_live(asked, False)
+    assert service.links() == ("old", "old")
+    assert service.calls() == ["reload", *RESTART, *RESTART]
+    assert (service.folder / "metrics").read_text() == "old"
+
+
+def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_live, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(OSError, match="did not end within"):
+        service_live.printed(["sleep", "5"])
