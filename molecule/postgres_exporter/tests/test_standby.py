@@ -177,7 +177,7 @@ def test_a_handover_loses_nothing(host: Host, standby: Host, name: str) -> None:
     put(standby, Path(__file__).with_name("writer.sh"))
     standby.check_output(
         "systemd-run --quiet --unit writer --working-directory=/ "
-        "sh -c 'sh /root/writer.sh >/root/said 2>/dev/null'"
+        "sh -c 'sh -eu /root/writer.sh >/root/said 2>/dev/null'"
     )
     time.sleep(2)
     done = promote(name, postgresql_stop_primary=True, postgresql_primary=other)
