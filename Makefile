@@ -11,11 +11,9 @@ export PYTHONDONTWRITEBYTECODE := 1
 TESTBED := python3 molecule/shared/testbed.py
 ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
-# Begun, and not yet a part of `make test`: `make test-role ROLE=postgres_exporter` runs it
-BEGUN := postgres_exporter
-SCENARIOS := $(filter-out $(BEGUN),$(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))))
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # They come first, so that none of them runs on alone at the end.
-LONG := default postgresql nginx certbot firewall alertmanager mtail
+LONG := default postgres_exporter postgresql nginx certbot firewall alertmanager mtail
 ROLE ?=
 KILLS ?= 20
 PART ?=

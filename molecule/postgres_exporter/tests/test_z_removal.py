@@ -21,7 +21,8 @@ def test_nothing_of_it_is_left(host: Host) -> None:
     assert not host.package("prometheus-postgres-exporter").is_installed
     left = host.run(
         "find /etc /usr/bin /usr/lib /var/lib/systemd ! -type d"
-        " | grep -E 'postgres[-_](exporter|queries)' | grep -v -e /etc/prometheus/config -e -standby.yml"
+        " | grep -E 'postgres[-_](exporter|queries)'"
+        " | grep -v -e /etc/prometheus/config -e -standby.yml"
     )
     assert left.stdout == ""
     assert host.run(f"systemctl is-active {UNIT}").stdout.strip() == "inactive"
