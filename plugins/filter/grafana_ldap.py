@@ -185,7 +185,7 @@ def _server(
     attributes = {**directory["attributes"], **(server.get("attributes") or {})}
     keys = ["search_filter", "group_search_filter", "group_search_filter_user_attribute"]
     merged = {key: server.get(key, directory[key]) for key in keys}
-    # Grafana takes an entry of that name for the local account, which would then be the directory's.
+    # Grafana takes an entry of that name for the local account, which became the directory's.
     found = merged["search_filter"]
     merged["search_filter"] = _without(found, attributes["username"], admin_user)
     lines.append(f"search_base_dns = {_toml(server['search_base_dns'])}")
