@@ -134,6 +134,8 @@ def publish(new: Path) -> None:
     link = CACHE / "repository.new"
     link.unlink(missing_ok=True)
     link.symlink_to(target.relative_to(CACHE))
+    if REPOSITORY.is_dir() and not REPOSITORY.is_symlink():
+        REPOSITORY.rename(builds / f"{time.time_ns()}")
     link.rename(REPOSITORY)
 
 
