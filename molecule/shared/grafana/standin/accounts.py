@@ -68,7 +68,8 @@ class Accounts:
         ):
             name = settings.text("security", "admin_user", "admin")
             self.create(
-                name, settings.text("security", "admin_password", "admin"), role="Admin", is_admin=1,
+                name, settings.text("security", "admin_password", "admin"),
+                role="Admin", is_admin=1,
                 email=settings.text("security", "admin_email", f"{name}@localhost"),
             )  # fmt: skip
 
@@ -104,7 +105,8 @@ class Accounts:
 
     def by_login(self, login: str) -> Row | None:
         return self.database.one(
-            'SELECT * FROM "user" WHERE (lower(login) = ? OR lower(email) = ?) AND is_service_account = 0',
+            'SELECT * FROM "user" WHERE is_service_account = 0 '
+            "AND (lower(login) = ? OR lower(email) = ?)",
             login.lower(), login.lower(),
         )  # fmt: skip
 
@@ -121,7 +123,8 @@ class Accounts:
         )
         if self.protected and wrong >= self.max_attempts:
             raise SignInError(
-                "too many consecutive incorrect login attempts for user - login for user temporarily blocked"
+                "too many consecutive incorrect login attempts for user - "
+                "login for user temporarily blocked"
             )
         if not password:
             raise SignInError("no password provided")
@@ -218,7 +221,9 @@ class Accounts:
     def by_session(self, token: str) -> Identity | None:
         session = self.database.one(
             "SELECT * FROM user_auth_token WHERE auth_token = ? AND created_at > ? AND seen_at > ?",
-            token_hash(token, self.secret_key), time.time() - self.lifetime, time.time() - self.idle,
+            token_hash(token, self.secret_key),
+            time.time() - self.lifetime,
+            time.time() - self.idle,
         )  # fmt: skip
         user = session and self.by_id(session["user_id"])
         if not session or not user or user["is_disabled"]:
@@ -257,7 +262,8 @@ class Accounts:
         token = f"glsa_{secrets.token_urlsafe(24)}_{secrets.token_hex(4)}"
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds_to_live))
         made = self.database.insert(
-            "api_key", service_account_id=account_id, name=name, created=now(), last_used_at="",
-            key=hashlib.sha256(token.encode()).hexdigest(), expires=until if seconds_to_live else "",
+            "api_key", service_account_id=account_id, name=name, created=now(),
+            last_used_at="", key=hashlib.sha256(token.encode()).hexdigest(),
+            expires=until if seconds_to_live else "",
         )  # fmt: skip
         return made, token

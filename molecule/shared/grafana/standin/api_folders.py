@@ -32,10 +32,10 @@ def _folder_url(app: App, row: Row) -> str:
 def _whole_folder(app: App, request: Request, row: Row) -> dict[str, Any]:
     level = app.folders.level(request.user, row["uid"])
     return {
-        "id": row["id"], "uid": row["uid"], "orgId": 1, "title": row["title"], "url": _folder_url(app, row),
-        "hasAcl": False, "canSave": level >= EDIT, "canEdit": level >= EDIT, "canAdmin": level >= ADMIN,
-        "canDelete": level >= EDIT, "createdBy": "", "updatedBy": "", "created": row["created"],
-        "updated": row["updated"], "version": 1,
+        "id": row["id"], "uid": row["uid"], "orgId": 1, "title": row["title"],
+        "url": _folder_url(app, row), "hasAcl": False, "canSave": level >= EDIT,
+        "canEdit": level >= EDIT, "canAdmin": level >= ADMIN, "canDelete": level >= EDIT, "createdBy": "", "updatedBy": "",
+        "created": row["created"], "updated": row["updated"], "version": 1,
     }  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def permissions(app: App, request: Request, uid: str) -> Response:
             {
                 "uid": uid, "title": row["title"], "slug": slug(row["title"]), "isFolder": True,
                 "url": _folder_url(app, row), "userId": item["user_id"], "teamId": 0, "team": "",
-                "userLogin": user["login"] if user else "", "userEmail": user["email"] if user else "",
+                "userLogin": user["login"] if user else "",
+                "userEmail": user["email"] if user else "",
                 "permission": item["permission"], "permissionName": NAMES[item["permission"]],
                 "inherited": False, **({"role": item["role"]} if item["role"] else {}),
             }
@@ -122,6 +123,13 @@ def _dashboard(app: App, request: Request, uid: str, needed: int, action: str) -
     return row
 
 
+def _found(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"], "uid": row["uid"], "title": row["title"], "uri": f"db/{slug(row['title'])}",
+        "slug": "", "isStarred": False, "sortMeta": 0,
+    }  # fmt: skip
+
+
 @route("GET", "/api/search")
 def search(app: App, request: Request) -> Response:
     """What the user may see, folders first."""
@@ -133,9 +141,7 @@ def search(app: App, request: Request) -> Response:
     if kind != "dash-db" and not tags and not inside:
         found += [
             {
-                "id": row["id"], "uid": row["uid"], "title": row["title"], "uri": f"db/{slug(row['title'])}",
-                "url": _folder_url(app, row), "slug": "", "type": "dash-folder", "tags": [],
-                "isStarred": False, "sortMeta": 0,
+                **_found(row), "url": _folder_url(app, row), "type": "dash-folder", "tags": [],
             }
             for row in by_uid.values()
             if text in row["title"].lower() and (not uids or row["uid"] in uids)
@@ -145,7 +151,9 @@ def search(app: App, request: Request) -> Response:
         own = json.loads(row["data"]).get("tags") or []
         place = by_uid.get(row["folder_uid"])
         if (
-            text not in row["title"].lower() or not tags <= set(own) or (uids and row["uid"] not in uids)
+            text not in row["title"].lower()
+            or not tags <= set(own)
+            or (uids and row["uid"] not in uids)
             or (inside and (row["folder_uid"] or "general") not in inside)
             or not app.folders.level(request.user, row["folder_uid"])
         ):  # fmt: skip
@@ -156,9 +164,7 @@ def search(app: App, request: Request) -> Response:
         } if place else {}  # fmt: skip
         found.append(
             {
-                "id": row["id"], "uid": row["uid"], "title": row["title"], "uri": f"db/{slug(row['title'])}",
-                "url": _url(app, row), "slug": "", "type": "dash-db", "tags": own, "isStarred": False,
-                "sortMeta": 0, **where,
+                **_found(row), "url": _url(app, row), "type": "dash-db", "tags": own, **where,
             }
         )  # fmt: skip
     limit, page = int(request.argument("limit", "1000")), int(request.argument("page", "1"))
@@ -176,7 +182,8 @@ def dashboard(app: App, request: Request, uid: str) -> Response:
         file = str(Path(row["file"]).relative_to(provider.path))
     meta = {
         "type": "db", "canSave": level >= EDIT and not row["provider"], "canEdit": level >= EDIT,
-        "canAdmin": level >= ADMIN, "canStar": True, "canDelete": level >= EDIT and not row["provider"],
+        "canAdmin": level >= ADMIN, "canStar": True,
+        "canDelete": level >= EDIT and not row["provider"],
         "slug": slug(row["title"]), "url": _url(app, row), "expires": "0001-01-01T00:00:00Z",
         "created": row["created"], "updated": row["updated"], "updatedBy": "", "createdBy": "",
         "version": row["version"], "hasAcl": False, "isFolder": False,

@@ -13,8 +13,8 @@ from .database import Row, now
 
 def _account(app: App, user: Row) -> dict[str, Any]:
     return {
-        "id": user["id"], "uid": user["uid"], "name": user["name"], "login": user["login"], "orgId": 1,
-        "isDisabled": bool(user["is_disabled"]), "role": user["role"], "avatarUrl": "",
+        "id": user["id"], "uid": user["uid"], "name": user["name"], "login": user["login"],
+        "orgId": 1, "isDisabled": bool(user["is_disabled"]), "role": user["role"], "avatarUrl": "",
         "tokens": app.database.count("api_key", "service_account_id = ?", user["id"]),
     }  # fmt: skip
 

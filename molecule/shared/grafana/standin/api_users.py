@@ -27,7 +27,8 @@ def _profile(app: App, user: Row) -> dict[str, Any]:
     return {
         "id": user["id"], "uid": user["uid"], "email": user["email"], "name": user["name"],
         "login": user["login"], "theme": "", "orgId": 1, "isGrafanaAdmin": bool(user["is_admin"]),
-        "isDisabled": bool(user["is_disabled"]), "isExternal": external, "isExternallySynced": external,
+        "isDisabled": bool(user["is_disabled"]), "isExternal": external,
+        "isExternallySynced": external,
         "isGrafanaAdminExternallySynced": external, "authLabels": _labels(app, user),
         "updatedAt": user["last_seen_at"], "createdAt": user["created"], "avatarUrl": "",
         "isProvisioned": False,
@@ -53,7 +54,8 @@ def _users(app: App, request: Request) -> tuple[list[Row], int, int, int]:
     wanted = f"%{request.argument('query').lower()}%"
     rows = app.database.run(
         'SELECT * FROM "user" WHERE is_service_account = 0 '
-        "AND (lower(login) LIKE ? OR lower(email) LIKE ? OR lower(name) LIKE ?) ORDER BY lower(login)",
+        "AND (lower(login) LIKE ? OR lower(email) LIKE ? OR lower(name) LIKE ?) "
+        "ORDER BY lower(login)",
         wanted, wanted, wanted,
     )  # fmt: skip
     return rows[(page - 1) * size : page * size], len(rows), page, size

@@ -113,7 +113,7 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True)
 class Route:
-    """An endpoint: who may call it (`""`: everybody who is signed in), and Grafana's name of that right."""
+    """An endpoint: who may call it (`""`: whoever is signed in), and Grafana's name of the right."""
 
     method: str
     path: re.Pattern[str]
@@ -133,8 +133,10 @@ def route(
     pattern = re.sub(r":(\w+)", r"(?P<\1>[^/]+)", template.replace("*", "(?P<rest>.*)"))
 
     def enter(handler: Handler) -> Handler:
-        for one in method.split("|"):
-            ROUTES.append(Route(one, re.compile(f"{pattern}/?"), template, role, action, handler))
+        ROUTES.extend(
+            Route(one, re.compile(f"{pattern}/?"), template, role, action, handler)
+            for one in method.split("|")
+        )
         return handler
 
     return enter

@@ -17,21 +17,23 @@ from .settings import RefusedError, Settings
 Row = dict[str, Any]
 
 TABLES = {
-    "user": "id {id}, uid TEXT, login TEXT UNIQUE, email TEXT, name TEXT, password TEXT, salt TEXT, "
-    "role TEXT, is_admin INTEGER, is_disabled INTEGER, is_service_account INTEGER, "
+    "user": "id {id}, uid TEXT, login TEXT UNIQUE, email TEXT, name TEXT, password TEXT, "
+    "salt TEXT, role TEXT, is_admin INTEGER, is_disabled INTEGER, is_service_account INTEGER, "
     "created TEXT, last_seen_at TEXT",
     "user_auth": "user_id INTEGER PRIMARY KEY, auth_module TEXT, auth_id TEXT",
-    "user_auth_token": "id {id}, user_id INTEGER, auth_token TEXT UNIQUE, created_at {real}, seen_at {real}",
+    "user_auth_token": "id {id}, user_id INTEGER, auth_token TEXT UNIQUE, created_at {real}, "
+    "seen_at {real}",
     "login_attempt": "username TEXT, at {real}",
     "api_key": "id {id}, service_account_id INTEGER, name TEXT, key TEXT, created TEXT, "
     "expires TEXT, last_used_at TEXT",
     "folder": "id {id}, uid TEXT UNIQUE, title TEXT, created TEXT, updated TEXT",
     "permission": "folder_uid TEXT, role TEXT, user_id INTEGER, permission INTEGER",
-    "dashboard": "id {id}, uid TEXT UNIQUE, title TEXT, folder_uid TEXT, data TEXT, version INTEGER, "
-    "created TEXT, updated TEXT, provider TEXT, file TEXT, checksum TEXT",
+    "dashboard": "id {id}, uid TEXT UNIQUE, title TEXT, folder_uid TEXT, data TEXT, "
+    "version INTEGER, created TEXT, updated TEXT, provider TEXT, file TEXT, checksum TEXT",
     "data_source": "id {id}, uid TEXT UNIQUE, name TEXT UNIQUE, type TEXT, access TEXT, url TEXT, "
     "username TEXT, db TEXT, basic_auth INTEGER, basic_auth_user TEXT, is_default INTEGER, "
-    "json_data TEXT, secure_json_data TEXT, read_only INTEGER, is_prunable INTEGER, version INTEGER",
+    "json_data TEXT, secure_json_data TEXT, read_only INTEGER, is_prunable INTEGER, "
+    "version INTEGER",
 }
 
 
@@ -69,7 +71,8 @@ class Database:
                 self._connection.execute("PRAGMA journal_mode=WAL")
             Path(path).chmod(0o640)
             return
-        from . import postgres  # a server with SQLite needs no PostgreSQL library
+        # A server with SQLite starts without the PostgreSQL library.
+        from . import postgres  # noqa: PLC0415
 
         self._errors, self._lost = (postgres.Error,), postgres.LOST
         self._connection = postgres.connect(self.settings)

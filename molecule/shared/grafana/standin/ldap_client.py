@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def sign_in(server: dict[str, Any], username: str, password: str) -> Person:
     except LDAPException as error:
         raise DirectoryError(f"LDAP: {error}") from None
     finally:
-        connection.unbind()
+        _close(connection)
 
 
 def _tls(server: dict[str, Any]) -> ldap3.Tls:
@@ -59,6 +60,8 @@ def _tls(server: dict[str, Any]) -> ldap3.Tls:
     return ldap3.Tls(
         validate=ssl.CERT_NONE if server.get("ssl_skip_verify") else ssl.CERT_REQUIRED,
         ca_certs_data=trusted or None,
+        # A context of our own kind: Python's default one is stricter with a CA than Go is.
+        version=ssl.PROTOCOL_TLS_CLIENT,
         local_certificate_file=server.get("client_cert") or None,
         local_private_key_file=server.get("client_key") or None,
     )
@@ -88,8 +91,13 @@ def _dial(server: dict[str, Any]) -> ldap3.Connection:
         except (LDAPException, OSError) as error:
             failure = f'LDAP Result Code 200 "Network Error": {host}: {error}'
             LOG.debug("unable to dial LDAP server", host=host, port=target.port, error=error)
-            connection.unbind()
+            _close(connection)
     raise DirectoryError(failure)
+
+
+def _close(connection: ldap3.Connection) -> None:
+    with contextlib.suppress(LDAPException, OSError):  # it may be broken already
+        connection.unbind()
 
 
 def _bind(connection: ldap3.Connection, dn: str, password: str) -> None:

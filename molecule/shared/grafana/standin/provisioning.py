@@ -287,6 +287,7 @@ class Dashboards:
             provider.read_only = any(provider.name in owners[key] for key in [*twice, *same])
             if provider.read_only:
                 DASHBOARDS.warn(
-                    "dashboards provisioning provider has no database write permissions because of duplicates",
+                    "dashboards provisioning provider has no database write permissions "
+                    "because of duplicates",
                     provider=provider.name,
                 )

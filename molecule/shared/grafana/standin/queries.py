@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 import re
 import time
 from typing import Any
@@ -126,7 +127,7 @@ def _name(labels: dict[str, str]) -> str:
 
 def _number(text: Any) -> float | None:
     value = float(text)
-    return value if value == value and abs(value) != float("inf") else None
+    return value if math.isfinite(value) else None
 
 
 # --- PostgreSQL ---
@@ -141,7 +142,8 @@ def _sql(sources: Sources, source: Row, statement: str) -> tuple[list[str], list
         "sslmode": options.get("sslmode", "require"), "sslrootcert": options.get("sslRootCertFile"),
         "sslcert": options.get("sslCertFile"), "sslkey": options.get("sslKeyFile"),
     }  # fmt: skip
-    from . import postgres  # a server without such a data source needs no PostgreSQL library
+    # A server without such a data source starts without the PostgreSQL library.
+    from . import postgres  # noqa: PLC0415
 
     try:
         return postgres.query(
@@ -177,8 +179,7 @@ def macros(text: str, start: float, end: float) -> str:
         lambda m: f"{m[1]} >= {start:.0f} AND {m[1]} <= {end:.0f}",
         text,
     )
-    text = text.replace("$__timeFrom()", stamp(start)).replace("$__timeTo()", stamp(end))
-    return text
+    return text.replace("$__timeFrom()", stamp(start)).replace("$__timeTo()", stamp(end))
 
 
 def _table(sources: Sources, source: Row, query: dict[str, Any], start: float, end: float) -> Frame:

@@ -23,7 +23,7 @@ def password_is(password: str, salt: str, wanted: str) -> bool:
 
 
 def token_hash(token: str, secret_key: str) -> str:
-    """What the database holds of a session: another `secret_key` ends all sessions, as in Grafana."""
+    """What the database holds of a session: another `secret_key` ends them all, as in Grafana."""
     return hashlib.sha256((token + secret_key).encode()).hexdigest()
 
 
