@@ -11,7 +11,7 @@ from testinfra.host import Host
 UNIT = "slapd.service"
 BASE = "dc=example,dc=com"
 BIND_DN = f"cn=reader,{BASE}"
-BIND_PASSWORD = "reader-of-the-directory"
+BIND_PASSWORD = "reader-of-the-directory"  # noqa: S105
 LDAPMODIFY = "ldapmodify -Q -Y EXTERNAL -H ldapi:///"
 
 
@@ -37,9 +37,7 @@ def change(ldif: str) -> None:
 
 
 def membership(uid: str, name: str, verb: str) -> str:
-    return (
-        f"dn: {group(name)}\nchangetype: modify\n{verb}: member\nmember: {person(uid)}\n\n"
-    )
+    return f"dn: {group(name)}\nchangetype: modify\n{verb}: member\nmember: {person(uid)}\n\n"
 
 
 @contextlib.contextmanager
@@ -75,7 +73,8 @@ def absent(uid: str, name: str) -> Iterator[None]:
 def answers() -> bool:
     """The directory does TLS with somebody: it runs, and is not merely started."""
     asked = "LDAPTLS_CACERT=/etc/lookout/tls/ca.pem ldapwhoami -x -H ldaps://directory"
-    return directory().run(f"timeout 5 sh -c '{asked} -D {BIND_DN} -w {BIND_PASSWORD}'").rc == 0
+    bound = directory().run(f"timeout 5 sh -c '{asked} -D {BIND_DN} -w {BIND_PASSWORD}'")
+    return bool(bound.rc == 0)
 
 
 @contextlib.contextmanager
@@ -140,10 +139,3 @@ def reader_password(word: str) -> Iterator[None]:
         yield
     finally:
         change(replace + BIND_PASSWORD)
-
-
-def log(since: str) -> str:
-    """What slapd noted: every bind, with its name, the method and the strength of its TLS."""
-    return str(
-        directory().check_output(f"journalctl --unit {UNIT} --since '{since}' --output cat")
-    )

@@ -17,6 +17,8 @@ NO_TLS = bytes.fromhex("300c02010178070a010204000400")
 
 
 class Ear(socketserver.BaseRequestHandler):
+    """Notes everything, and refuses it."""
+
     def handle(self) -> None:
         self.request.settimeout(10)
         try:

@@ -14,9 +14,7 @@ from people import password_of
 HOSTS = SITES
 FOLDER = "matrix"
 QUERY = {
-    "queries": [
-        {"refId": "A", "datasource": {"uid": "prometheus"}, "expr": "up", "instant": True}
-    ],
+    "queries": [{"refId": "A", "datasource": {"uid": "prometheus"}, "expr": "up", "instant": True}],
     "from": "now-5m",
     "to": "now",
 }
