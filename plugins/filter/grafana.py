@@ -114,16 +114,17 @@ def grafana_source_problems(sources: Sequence[Source]) -> list[str]:
         if not _UID.fullmatch(str(source["uid"])):
             problems.append(f"{where}: uid must be 1 to 40 letters, digits, _ and -.")
         for key in ("uid", "name"):
-            other = seen.setdefault((key, str(source[key])), where)
-            if other != where or sum(s.get(key) == source[key] for s in sources) > 1:
+            other = seen.get((key, str(source[key])))
+            if other:
                 problems.append(
                     f"{other} and {where}: two data sources with the {key} {source[key]}. Give one "
                     "another; the file of one that is no more has to go."
                 )
+            seen[key, str(source[key])] = where
     defaults = [str(s.get("uid")) for s in sources if s.get("is_default")]
     if len(defaults) > 1:
         problems.append(f"{', '.join(defaults)}: one data source alone can be the default.")
-    return list(dict.fromkeys(problems))
+    return problems
 
 
 def grafana_sources(
