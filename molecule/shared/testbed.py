@@ -43,6 +43,8 @@ PACKAGES = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
     "iptables": "iptables",
     "nft": "nftables",
+    "gpg": "gpg",
+    "gpg-agent": "gpg-agent",
 }
 
 # What a Debian cloud image has and a role may rely on; everything else a role installs itself.
