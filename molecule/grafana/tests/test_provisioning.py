@@ -14,7 +14,7 @@ HOSTS = SITES
 ROOT = Path(__file__).parents[3]
 TEAMS = ("infrastructure", "data-science", "on-call")
 OWN = {"uid": "scenario", "title": "Scenario", "tags": ["lookout", "on-call"]}
-SPARE = {"uid": "spare", "name": "Spare", "type": "prometheus", "url": "https://127.0.0.1:9"}
+SPARE = {"uid": "spare", "name": "Spare", "type": "loki", "url": "https://127.0.0.1:9"}
 SILENCE = {
     "matchers": [{"name": "alertname", "value": "None", "isRegex": False, "isEqual": True}],
     "startsAt": "2100-01-01T00:00:00Z",
