@@ -97,12 +97,14 @@ def test_layers(site: Path) -> None:
         "cfg:default.paths.data=/default",
         "cfg:default.paths.plugins=/plugins",
         "cfg:users.x=1",
+        "cfg:log.level=warn",
     ]
     environment = {"GF_SECURITY_ADMIN_EMAIL": "env@localhost", "GF_UNKNOWN_KEY": "1"}
     read = settings_module.load(HOME, site / "grafana.ini", given, environment)
     assert read.text("paths", "data") == f"{site}/data", "the file is above cfg:default"
     assert read.text("paths", "plugins") == "/plugins"
-    assert read.text("users", "x") == "1"
+    assert read.text("users", "x") == "", "only what a file has"
+    assert read.text("log", "level") == "warn"
     assert read.text("security", "admin_user") == "file"
     assert read.text("security", "admin_password") == "admin", "empty leaves the default"
     assert read.text("security", "admin_email") == "env@localhost"
@@ -290,6 +292,10 @@ def test_ldap_toml_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "ldap.toml").write_text(text, encoding="utf-8")
     (server,) = directory.read(tmp_path / "ldap.toml")
     assert server["bind_password"].endswith("the environment")
+    (tmp_path / "secret").write_text("in a file\n", encoding="utf-8")
+    text = text.replace("${LDAP_PASSWORD}", f"$__file{{{tmp_path}/secret}}")
+    (tmp_path / "ldap.toml").write_text(text, encoding="utf-8")
+    assert directory.read(tmp_path / "ldap.toml")[0]["bind_password"].endswith("a file")
     assert server["group_mappings"][0]["org_role"] == "Admin"
 
 
