@@ -43,7 +43,7 @@ lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	ruff check .
 	ruff format --check .
 	mypy plugins molecule/shared tests tools
-	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
+	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/shared/grafana/package/DEBIAN/postinst molecule/shared/grafana/package/DEBIAN/prerm molecule/shared/grafana/package/usr/sbin/grafana-cli molecule/shared/grafana/package/usr/sbin/grafana-server molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
 	ansible-lint
 
 test-unit: $(VENV)/.ready ## Plug-ins, the test bed's own logic, contracts of the repository

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import directory
+from . import directory, tokens
 from .database import Database, Row, now
 from .log import Logger
 from .secrets_store import password_hash, password_is, token_hash
@@ -242,28 +241,9 @@ class Accounts:
         return self.sign_in(name, password)
 
     def by_token(self, token: str) -> Identity:
-        key = self.database.one(
-            "SELECT * FROM api_key WHERE key = ?", hashlib.sha256(token.encode()).hexdigest()
-        )
-        user = key and self.by_id(key["service_account_id"])
-        refused = SignInError("invalid API key", "Invalid API key")
-        refused.message_id = "api-key.invalid"
-        if (
-            not key
-            or not user
-            or user["is_disabled"]
-            or (key["expires"] and key["expires"] < now())
-        ):
+        user = tokens.owner(self.database, token)
+        if not user or user["is_disabled"]:
+            refused = SignInError("invalid API key", "Invalid API key")
+            refused.message_id = "api-key.invalid"
             raise refused
-        self.database.update("api_key", "id", key["id"], last_used_at=now())
         return Identity(user, "token")
-
-    def make_token(self, account_id: int, name: str, seconds_to_live: int) -> tuple[int, str]:
-        token = f"glsa_{secrets.token_urlsafe(24)}_{secrets.token_hex(4)}"
-        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds_to_live))
-        made = self.database.insert(
-            "api_key", service_account_id=account_id, name=name, created=now(),
-            last_used_at="", key=hashlib.sha256(token.encode()).hexdigest(),
-            expires=until if seconds_to_live else "",
-        )  # fmt: skip
-        return made, token

@@ -34,8 +34,9 @@ def _whole_folder(app: App, request: Request, row: Row) -> dict[str, Any]:
     return {
         "id": row["id"], "uid": row["uid"], "orgId": 1, "title": row["title"],
         "url": _folder_url(app, row), "hasAcl": False, "canSave": level >= EDIT,
-        "canEdit": level >= EDIT, "canAdmin": level >= ADMIN, "canDelete": level >= EDIT, "createdBy": "", "updatedBy": "",
-        "created": row["created"], "updated": row["updated"], "version": 1,
+        "canEdit": level >= EDIT, "canAdmin": level >= ADMIN, "canDelete": level >= EDIT,
+        "createdBy": "", "updatedBy": "", "created": row["created"],
+        "updated": row["updated"], "version": 1,
     }  # fmt: skip
 
 
@@ -125,8 +126,8 @@ def _dashboard(app: App, request: Request, uid: str, needed: int, action: str) -
 
 def _found(row: Row) -> dict[str, Any]:
     return {
-        "id": row["id"], "uid": row["uid"], "title": row["title"], "uri": f"db/{slug(row['title'])}",
-        "slug": "", "isStarred": False, "sortMeta": 0,
+        "id": row["id"], "uid": row["uid"], "title": row["title"],
+        "uri": f"db/{slug(row['title'])}", "slug": "", "isStarred": False, "sortMeta": 0,
     }  # fmt: skip
 
 
@@ -178,8 +179,8 @@ def dashboard(app: App, request: Request, uid: str) -> Response:
     place = app.folders.get(row["folder_uid"]) if row["folder_uid"] else None
     provider = next((p for p in app.dashboards.providers if p.name == row["provider"]), None)
     file = ""
-    if provider and Path(row["file"]).is_relative_to(provider.path):
-        file = str(Path(row["file"]).relative_to(provider.path))
+    if provider and Path(row["file"]).is_relative_to(provider.path.resolve()):
+        file = str(Path(row["file"]).relative_to(provider.path.resolve()))
     meta = {
         "type": "db", "canSave": level >= EDIT and not row["provider"], "canEdit": level >= EDIT,
         "canAdmin": level >= ADMIN, "canStar": True,
@@ -207,7 +208,7 @@ def save_dashboard(app: App, request: Request) -> Response:
         if app.folders.level(request.user, where) < EDIT:
             raise denied("dashboards:write" if known else "dashboards:create")
     try:
-        row = app.folders.save(data, place, bool(given.get("overwrite")))
+        row = app.folders.save(data, place, overwrite=bool(given.get("overwrite")))
     except DashboardError as error:
         raise _refusal(error) from None
     return answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from . import tokens
 from .accounts import RANK
 from .api_users import find
 from .app import App, RefusalError, Request, Response, answer, denied, done, route
@@ -61,7 +62,7 @@ def delete_service_account(app: App, _: Request, number: str) -> Response:
 
 
 @route("GET", "/api/serviceaccounts/:number/tokens", "Admin", "serviceaccounts:read")
-def tokens(app: App, _: Request, number: str) -> Response:
+def listed_tokens(app: App, _: Request, number: str) -> Response:
     user = find(app, number, 1)
     rows = app.database.run(
         "SELECT * FROM api_key WHERE service_account_id = ? ORDER BY id", user["id"]
@@ -86,7 +87,8 @@ def make_token(app: App, request: Request, number: str) -> Response:
         "api_key", "service_account_id = ? AND name = ?", user["id"], name
     ):
         raise RefusalError(400, "a token needs a name of its own")
-    made, key = app.accounts.make_token(user["id"], name, int(given.get("secondsToLive") or 0))
+    seconds = int(given.get("secondsToLive") or 0)
+    made, key = tokens.make(app.database, user["id"], name, seconds)
     return answer({"id": made, "name": name, "key": key})
 
 

@@ -96,8 +96,8 @@ def proxy(app: App, request: Request, uid: str, rest: str) -> Response:
         )
     try:
         said = app.sources.fetch(
-            row, rest, request.raw_query, request.method, request.body or None,
-            request.headers.get("content-type", ""),
+            row, rest, request.raw_query, method=request.method, body=request.body or None,
+            content_type=request.headers.get("content-type", ""),
         )  # fmt: skip
     except (SourceError, WrongKeyError) as error:
         LOG.error("Data proxy error", datasource=row["name"], error=error)

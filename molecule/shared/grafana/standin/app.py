@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .accounts import Accounts, Identity, SignInError
+from .dashboards import Dashboards
 from .database import Database
 from .folders import Folders
 from .metrics import Metrics
-from .provisioning import Dashboards
 from .settings import Settings
 from .sources import Sources
 
@@ -113,7 +113,7 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True)
 class Route:
-    """An endpoint: who may call it (`""`: whoever is signed in), and Grafana's name of the right."""
+    """An endpoint, who may call it (`""`: all who are signed in), Grafana's name of the right."""
 
     method: str
     path: re.Pattern[str]

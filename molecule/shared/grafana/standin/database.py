@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .settings import RefusedError, Settings
+from .ini import RefusedError
+from .settings import Settings
 
 Row = dict[str, Any]
 

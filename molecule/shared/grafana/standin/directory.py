@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .ini import expand
 
 ROLES = ("None", "Viewer", "Editor", "Admin")
 
@@ -44,7 +44,9 @@ class Person:
 def read(path: Path) -> list[dict[str, Any]]:
     """The servers of an ldap.toml, checked as Grafana checks it."""
     try:
-        servers = tomllib.loads(path.read_text(encoding="utf-8")).get("servers", [])
+        # Grafana fills in the file as a whole, so a secret is read as TOML, too.
+        text = expand(path.read_text(encoding="utf-8"))
+        servers = tomllib.loads(text).get("servers", [])
     except (OSError, ValueError) as error:
         raise ConfigError(f"failed to load LDAP config file: {error}") from None
     if not servers:
@@ -59,10 +61,6 @@ def read(path: Path) -> list[dict[str, Any]]:
                 mapping["org_role"] = role[:1].upper() + role[1:] or "Viewer"
                 if mapping["org_role"] not in ROLES:
                     raise ConfigError(f"invalid role value: {mapping['org_role']}")
-        password = str(server.get("bind_password", ""))
-        server["bind_password"] = re.sub(
-            r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], ""), password
-        )
     return list(servers)
 
 

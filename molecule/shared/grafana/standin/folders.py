@@ -115,8 +115,8 @@ class Folders:
         return self.database.one("SELECT * FROM dashboard WHERE uid = ?", uid)
 
     def save(
-        self, data: dict[str, Any], folder_uid: str, overwrite: bool, provider: str = "", file: str = "",
-        checksum: str = "",
+        self, data: dict[str, Any], folder_uid: str, *, overwrite: bool, provider: str = "",
+        file: str = "", checksum: str = "",
     ) -> Row:  # fmt: skip
         """Create or update; only its provider changes a provisioned one."""
         title = str(data.get("title") or "").strip()

@@ -20,12 +20,14 @@ from . import (
 )
 from .accounts import Accounts
 from .app import App
+from .dashboards import Dashboards
 from .database import Database
 from .folders import Folders
+from .ini import RefusedError
 from .log import LOG as LINES
 from .log import Logger
 from .metrics import Metrics
-from .settings import RefusedError, Settings, load
+from .settings import Settings, load
 from .sources import Sources
 from .web import Server, write_pid
 
@@ -80,7 +82,7 @@ def start(settings: Settings) -> tuple[App, Server]:
     sources = Sources(database, accounts.secret_key)
     folders = Folders(database)
     provisioning.provision_sources(settings.provisioning / "datasources", sources)
-    dashboards = provisioning.Dashboards(settings.provisioning / "dashboards", folders)
+    dashboards = Dashboards(settings.provisioning / "dashboards", folders)
     app = App(settings, database, accounts, sources, folders, dashboards, Metrics(database))
     server = Server(app)
     dashboards.load()
@@ -102,7 +104,7 @@ def serve(found: argparse.Namespace, overrides: list[str]) -> int:
     thread.start()
     app.dashboards.poll()
     Logger("http.server").info(
-        "HTTP Server Listen", address=f"{server.server_address[0]}:{server.server_address[1]}",
+        "HTTP Server Listen", address=f"{server.server_address[0]!s}:{server.server_address[1]}",
         protocol="https" if server.tls else "http", subUrl=settings.sub_path,
     )  # fmt: skip
     ended = threading.Event()

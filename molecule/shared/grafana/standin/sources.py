@@ -70,8 +70,9 @@ class Sources:
         )
         secure = {k: v for k, v in (given.get("secureJsonData") or {}).items() if v}
         values: dict[str, object] = {
-            "uid": uid or (known or {}).get("uid") or os.urandom(7).hex(), "name": name, "type": kind or "",
-            "access": given.get("access") or "proxy", "url": given.get("url") or "",
+            "uid": uid or (known or {}).get("uid") or os.urandom(7).hex(), "name": name,
+            "type": kind or "", "access": given.get("access") or "proxy",
+            "url": given.get("url") or "",
             "username": given.get("user") or "", "db": given.get("database") or "",
             "basic_auth": int(bool(given.get("basicAuth"))),
             "basic_auth_user": given.get("basicAuthUser") or "",
@@ -100,10 +101,10 @@ class Sources:
         """A data source as the API shows it; a secret only as being there."""
         about: dict[str, Any] = {
             "id": source["id"], "uid": source["uid"], "orgId": 1, "name": source["name"],
-            "type": source["type"], "typeLogoUrl": "", "access": source["access"], "url": source["url"],
-            "user": source["username"], "database": source["db"], "basicAuth": bool(source["basic_auth"]),
-            "isDefault": bool(source["is_default"]), "jsonData": json.loads(source["json_data"]),
-            "readOnly": bool(source["read_only"]),
+            "type": source["type"], "typeLogoUrl": "", "access": source["access"],
+            "url": source["url"], "user": source["username"], "database": source["db"],
+            "basicAuth": bool(source["basic_auth"]), "isDefault": bool(source["is_default"]),
+            "jsonData": json.loads(source["json_data"]), "readOnly": bool(source["read_only"]),
         }  # fmt: skip
         if not whole:
             return {**about, "typeName": NAMES.get(source["type"], source["type"])}
@@ -117,10 +118,10 @@ class Sources:
         }  # fmt: skip
 
     def fetch(
-        self, source: Row, path: str, query: str = "", method: str = "GET", body: bytes | None = None,
-        content_type: str = "",
+        self, source: Row, path: str, query: str = "", *, method: str = "GET",
+        body: bytes | None = None, content_type: str = "",
     ) -> Answer:  # fmt: skip
-        """One request to the data source, with its certificates; SourceError when there is no answer."""
+        """One request, with the data source's certificates; SourceError without an answer."""
         parts = urlsplit(source["url"])
         target = f"{parts.path.rstrip('/')}/{path.lstrip('/')}" + (f"?{query}" if query else "")
         headers = {"Content-Type": content_type} if content_type else {}
@@ -173,7 +174,7 @@ def _context(options: dict[str, Any], secure: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _expect(connection: http.client.HTTPSConnection | Any, name: str) -> None:
+def _expect(connection: Any, name: str) -> None:
     """Have the certificate checked for another name than that of the URL."""
     context: ssl.SSLContext = connection._context
     wrap = context.wrap_socket
@@ -181,7 +182,7 @@ def _expect(connection: http.client.HTTPSConnection | Any, name: str) -> None:
     def wrapped(sock: Any, *_: object, **__: object) -> ssl.SSLSocket:
         return wrap(sock, server_hostname=name)
 
-    context.wrap_socket = wrapped  # type: ignore[assignment]
+    context.wrap_socket = wrapped  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
