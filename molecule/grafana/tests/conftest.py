@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from grafana import ADMIN, SIGN_IN, SITES, Grafana, secret
 from hosts import connect, put
 from testinfra.host import Host
+
+WHICH = pytest.StashKey[list[str]]()
 
 
 def site(host: Host) -> Grafana:
@@ -32,17 +33,18 @@ def grafana(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Grafana:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def which(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Say on which Grafana the tests ran: the real one, or its double."""
-    file = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache/grafana/repository")
-    kind = json.loads((file / "repository.json").read_text(encoding="utf-8"))["kind"]
-    said = [
+def which(request: pytest.FixtureRequest) -> None:
+    """On which Grafana the tests run: the real one, or its double."""
+    folder = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache/grafana/repository")
+    kind = json.loads((folder / "repository.json").read_text(encoding="utf-8"))["kind"]
+    request.config.stash[WHICH] = [
         f"{name}: Grafana {site(connect(name)).visitor().get('/api/health')['version']} ({kind})"
         for name in SITES
     ]
-    yield
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
-    reporter.write_line("")
-    for line in said:
-        reporter.write_line(line)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in config.stash.get(WHICH, []):
+        terminalreporter.write_line(line)

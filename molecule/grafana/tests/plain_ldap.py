@@ -12,8 +12,14 @@ import time
 from pathlib import Path
 
 HEARD = Path("/root/heard")
-# An extended response to message 1: protocolError
-NO_TLS = bytes.fromhex("300c02010178070a010204000400")
+# An extended response: protocolError, and words for the log
+NO_TLS = bytes.fromhex("78120a01020400040b") + b"no TLS here"
+
+
+def answer(told: bytes) -> bytes:
+    """A refusal with the number of the message, which comes right after its length."""
+    number = told[2 : 4 + told[3]] if told[:1] == b"0" else b"\x02\x01\x01"
+    return bytes([0x30, len(number) + len(NO_TLS)]) + number + NO_TLS
 
 
 class Ear(socketserver.BaseRequestHandler):
@@ -25,7 +31,7 @@ class Ear(socketserver.BaseRequestHandler):
             while told := self.request.recv(4096):
                 with HEARD.open("ab") as file:
                     file.write(told)
-                self.request.sendall(NO_TLS)
+                self.request.sendall(answer(told))
         except OSError:
             return
 

@@ -30,7 +30,7 @@ HOSTS = SITES
 REASONS = {
     "stopped": r"connection refused",
     "impostor": r"certificate|x509",
-    "no TLS": r"tls|handshake|protocol ?error|StartTLS",
+    "no TLS": r"tls|ssl|handshake|protocol ?error",
     "wrong bind password": r"cannot authenticate admin user|bind",
 }
 
