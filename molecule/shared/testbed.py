@@ -307,9 +307,14 @@ def inotify_in_use(processes: Iterable[Path] | None = None) -> int:
     for process in Path("/proc").glob("[0-9]*") if processes is None else processes:
         with contextlib.suppress(OSError):  # it ended meanwhile
             if process.stat().st_uid == 0 or os.readlink(process / "ns/user") != ours:
-                links = [os.readlink(file) for file in (process / "fd").iterdir()]
-                found += links.count("anon_inode:inotify")
+                found += sum(map(is_inotify, (process / "fd").iterdir()))
     return found
+
+
+def is_inotify(file: Path) -> bool:
+    with contextlib.suppress(OSError):  # it was closed meanwhile
+        return os.readlink(file) == "anon_inode:inotify"
+    return False
 
 
 def start_when_there_is_room(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
