@@ -33,8 +33,13 @@ PAGES = {
     "alerts": "/prometheus/classic/alerts",
     "Alertmanager": "/alertmanager/",
 }
-# NET_ADMIN for the firewall, NET_RAW for pings
-OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
+# NET_ADMIN for the firewall, NET_RAW for pings, /srv so that there is a disk to measure
+OPTIONS = [
+    f"--publish=127.0.0.1:{PORT}:443",
+    "--cap-add=NET_ADMIN",
+    "--cap-add=NET_RAW",
+    "--volume=/srv",
+]
 
 
 def ensure_port_is_free() -> None:
