@@ -70,8 +70,8 @@ def dashboard() -> Dashboard:
                 empty="no requests",
             ),
             number(
-                "Sign-ins refused",
-                "In the last hour: a wrong password, or too many attempts at once.",
+                "Sign-ins refused, last hour",
+                "A wrong password, or too many attempts at once.",
                 "short",
                 (f"sum(increase({FAILURES}{{{ROUTES}}}[1h]))", "refused"),
                 alerts=["PasswordGuessing"],

@@ -11,6 +11,8 @@ from tools.dashboards.tables import Column, table
 # Templates do no work of their own.
 WORK = f'{TARGET},datname!~"template.*"'
 OF_DATABASE = "{{instance}} {{datname}}"
+TABLE = "lookout_postgresql_table"
+TABLE_LABELS = "instance, datname, relname"
 SESSIONS = "lookout_postgresql_sessions"
 AGE = ["wraparound_age", "wraparound_critical_age"]
 CONNECTIONS = ["connections_used_percent", "connections_used_critical_percent"]
@@ -212,8 +214,7 @@ def dashboard() -> Dashboard:
                 "Dead rows, as a multiple of the number at which autovacuum begins.",
                 "short",
                 (
-                    "topk(10, "
-                    f"{worst('lookout_postgresql_table_autovacuum_due_ratio', 'instance, datname, relname')})",
+                    f"topk(10, {worst(f'{TABLE}_autovacuum_due_ratio', TABLE_LABELS)})",
                     "{{instance}} {{datname}} {{relname}}",
                 ),
                 limits=["autovacuum_due_ratio"],
