@@ -22,6 +22,8 @@ NEEDS_UNIT = {"timeseries", "stat", "bargauge"}
 NEEDS_LEGEND = {"timeseries", "stat", "bargauge", "state-timeline"}
 TYPES = NEEDS_UNIT | NEEDS_LEGEND | {"table"}
 WIDTHS = {24, 12, 8, 6}
+# Of what there should be none of, one is bad whatever the alerts compare with.
+ONE = {(1, ">", "orange"), (1, ">", "red")}
 COLOURS = {"warning": "orange", "critical": "red"}
 THRESHOLD = "lookout:threshold:"
 INSTANCE_QUERY = 'label_values(up{job=~"$job"}, instance)'
@@ -186,7 +188,7 @@ def thresholds(dashboard: Dashboard, _name: str, known: Known) -> Iterator[str]:
             if prop["id"] == "thresholds"
         ]
         for steps in filter(None, drawn):
-            for value, side, colour in sorted(_drawn(steps) - allowed):
+            for value, side, colour in sorted(_drawn(steps) - allowed - ONE):
                 yield f"{panel['title']}: {side} {value} in {colour} is no limit of its alerts"
 
 

@@ -105,11 +105,16 @@ def _coloured(made: Any, limits: Sequence[str]) -> Any:
     """A number turns orange or red where its alert fires; without an alert it is blue."""
     if not limits:
         return made.color_scheme(dashboard.FieldColor().mode(FIXED).fixed_color(BLUE))
-    return made.thresholds(_thresholds(limits))
+    return made.thresholds(_absolute(steps(limits)))
 
 
-def _thresholds(limits: Sequence[str]) -> dashboard.ThresholdsConfig:
-    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps(limits))
+def from_one(colour: str) -> list[d.Threshold]:
+    """Green at 0, the colour from 1 on."""
+    return [d.Threshold(None, GREEN), d.Threshold(1, colour)]
+
+
+def _absolute(found: list[d.Threshold]) -> dashboard.ThresholdsConfig:
+    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(found)
 
 
 def _legend(*, shown: bool) -> common.VizLegendOptions:
@@ -153,7 +158,7 @@ def graph(
     )
     if limits:
         style = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
-        made = made.thresholds(_thresholds(limits)).thresholds_style(style)
+        made = made.thresholds(_absolute(steps(limits))).thresholds_style(style)
     if stacked:
         made = made.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
     if maximum is not None:
@@ -172,11 +177,17 @@ def number(
     limits: Sequence[str] = (),
     alerts: Sequence[str] = (),
     values: Values | None = None,
+    one_is: str = "",
     empty: str = "no data",
     decimals: int | None = None,
     width: int = QUARTER,
 ) -> Any:
-    """One number now, or one for each series."""
+    """One number now, or one for each series.
+
+    Args:
+        one_is: the colour from 1 on, of what there should be none of.
+        empty: what to show where the query returns nothing.
+    """
     made = panel(
         stat.Panel(), title, about, queries,
         limits=limits, alerts=alerts, width=width, height=4,
@@ -188,7 +199,12 @@ def number(
         .color_mode(c.BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
-    made = made.mappings(mappings(values)) if values else _coloured(made, limits)
+    if values:
+        made = made.mappings(mappings(values))
+    elif one_is:
+        made = made.thresholds(_absolute(from_one(one_is)))
+    else:
+        made = _coloured(made, limits)
     if decimals is not None:
         made = made.decimals(decimals)
     return made

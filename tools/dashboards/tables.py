@@ -11,18 +11,22 @@ from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.builders import table as builder
 from grafana_foundation_sdk.models import dashboard as d
 
-from tools.dashboards.look import WHOLE, Values, mappings, panel, steps
+from tools.dashboards.look import WHOLE, Values, from_one, mappings, panel, steps
 
 
 @dataclass(frozen=True)
 class Column:
-    """A value for each row; `limits` colour it, `values` turn numbers into words."""
+    """A value for each row; `limits` colour it, `values` turn numbers into words.
+
+    `one_is` is the colour from 1 on, of what there should be none of.
+    """
 
     name: str
     expr: str
     unit: str = "short"
     limits: Sequence[str] = ()
     values: Values | None = None
+    one_is: str = ""
     decimals: int | None = None
 
     def properties(self) -> list[d.DynamicConfigValue]:
@@ -32,9 +36,10 @@ class Column:
             made["decimals"] = self.decimals
         if self.values:
             made["mappings"] = mappings(self.values)
-        if self.limits:
-            made["thresholds"] = {"mode": "absolute", "steps": steps(self.limits)}
-        if self.limits or self.values:
+        if self.limits or self.one_is:
+            found = from_one(self.one_is) if self.one_is else steps(self.limits)
+            made["thresholds"] = {"mode": "absolute", "steps": found}
+        if self.limits or self.one_is or self.values:
             made["custom.cellOptions"] = {"type": "color-text"}
         return [d.DynamicConfigValue(name, value) for name, value in made.items()]
 

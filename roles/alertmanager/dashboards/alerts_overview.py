@@ -37,6 +37,7 @@ def dashboard() -> Dashboard:
                 "short",
                 (f"count({firing('critical')})", "critical"),
                 empty="0",
+                one_is=RED,
                 decimals=0,
             ),
             number(
@@ -45,6 +46,7 @@ def dashboard() -> Dashboard:
                 "short",
                 (f"count({firing('warning')})", "warning"),
                 empty="0",
+                one_is=ORANGE,
                 decimals=0,
             ),
             number(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tools.dashboards.look import GREEN, UP, bars, graph, number, states
+from tools.dashboards.look import RED, UP, bars, graph, number, states
 from tools.dashboards.page import TARGET, page, row
 from tools.dashboards.tables import Column, table
 
@@ -39,7 +39,7 @@ def dashboard() -> Dashboard:
                 "short",
                 (f"sum(1 - probe_success{{{TARGET}}})", "failing"),
                 alerts=["ProbeFailed"],
-                values={"0": ("0", GREEN)},
+                one_is=RED,
                 decimals=0,
             ),
             number(

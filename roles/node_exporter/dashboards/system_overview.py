@@ -53,6 +53,7 @@ FLEET = table(
             # 0 and not nothing where none fires
             'count by (instance) (ALERTS{job=~".+",alertstate="firing"} and on (instance) '
             f"up{{{HOSTS}}}) or 0 * max by (instance) (up{{{HOSTS}}})",
+            one_is=ORANGE,
             decimals=0,
         ),
         Column("CPU busy", CPU_BUSY % HOSTS, "percent", ["cpu_busy_percent"], decimals=0),

@@ -35,7 +35,7 @@ def dashboard() -> Dashboard:
                 "short",
                 (f"sum(1 - up{{{ALL_JOBS}}})", "down"),
                 alerts=["TargetDown", "HostDown", "ProbeNotRunning"],
-                values={"0": ("0", GREEN)},
+                one_is=RED,
                 decimals=0,
             ),
             number(
