@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tools.dashboards.look import RED, UP, bars, graph, number, states
+from tools.dashboards.look import RED, THIRD, UP, bars, graph, number, states
 from tools.dashboards.page import TARGET, page, row
 from tools.dashboards.tables import Column, table
 
@@ -119,6 +119,7 @@ def dashboard() -> Dashboard:
                 maximum=90,
                 decimals=0,
                 empty="none seen",
+                width=THIRD,
             ),
             bars(
                 "Public ones (certbot)",
@@ -136,6 +137,7 @@ def dashboard() -> Dashboard:
                 maximum=90,
                 decimals=0,
                 empty="none of the kind",
+                width=THIRD,
             ),
             bars(
                 "The site's own",
@@ -149,6 +151,7 @@ def dashboard() -> Dashboard:
                 alerts=["SiteCertificateUnknown"],
                 maximum=365,
                 decimals=0,
+                width=THIRD,
             ),
             row("Gateway"),
             graph(
@@ -170,8 +173,7 @@ def dashboard() -> Dashboard:
                     f"- increase(nginx_connections_handled{{{NGINX}}}[5m]))",
                     "{{instance}}",
                 ),
-                limits=["dropped_connections"],
-                alerts=["NginxDown"],
+                alerts=["NginxConnectionsDropped", "NginxDown"],
             ),
         ],
     )

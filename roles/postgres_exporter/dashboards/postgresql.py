@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tools.dashboards.look import BLUE, GREEN, UP, bars, graph
+from tools.dashboards.look import BLUE, GREEN, THIRD, UP, bars, graph
 from tools.dashboards.page import TARGET, page, row
 from tools.dashboards.tables import Column, table
 
 # Templates do no work of their own.
-WORK = f'{TARGET},datname!~"template.*"'
+WORK = f'{TARGET},datname!~"template.*|[(]shared[)]"'
 OF_DATABASE = "{{instance}} {{datname}}"
 TABLE = "lookout_postgresql_table"
 TABLE_LABELS = "instance, datname, relname"
@@ -20,6 +20,10 @@ CONNECTIONS = ["connections_used_percent", "connections_used_critical_percent"]
 
 def worst(metric: str, by: str = "instance") -> str:
     return f"max by ({by}) ({metric}{{{TARGET}}})"
+
+
+def worst_of_database(metric: str) -> str:
+    return f"max by (instance, datname) ({metric}{{{WORK}}})"
 
 
 SERVERS = table(
@@ -150,7 +154,7 @@ def dashboard() -> Dashboard:
                 "Oldest open transaction",
                 "VACUUM cannot clean up behind it.",
                 "s",
-                (worst(f"{SESSIONS}_oldest_transaction_seconds", "instance, datname"), OF_DATABASE),
+                (worst_of_database(f"{SESSIONS}_oldest_transaction_seconds"), OF_DATABASE),
                 limits=["transaction_seconds"],
                 alerts=["PostgresqlIdleInTransaction"],
             ),
@@ -158,7 +162,7 @@ def dashboard() -> Dashboard:
                 "Longest wait for a lock",
                 "Of the sessions that wait now.",
                 "s",
-                (worst(f"{SESSIONS}_longest_lock_wait_seconds", "instance, datname"), OF_DATABASE),
+                (worst_of_database(f"{SESSIONS}_longest_lock_wait_seconds"), OF_DATABASE),
                 limits=["lock_wait_seconds"],
             ),
             graph(
@@ -208,6 +212,7 @@ def dashboard() -> Dashboard:
                     "{{instance}}",
                 ),
                 limits=["requested_checkpoints"],
+                width=THIRD,
             ),
             bars(
                 "Tables that wait for VACUUM",
@@ -220,18 +225,19 @@ def dashboard() -> Dashboard:
                 limits=["autovacuum_due_ratio"],
                 decimals=2,
                 empty="no tables",
+                width=THIRD,
             ),
             bars(
                 "Age of the oldest transaction number",
                 "PostgreSQL stops writing at 2,100 million.",
                 "short",
                 (
-                    "topk(10, "
-                    f"{worst('lookout_postgresql_database_wraparound_age', 'instance, datname')})",
+                    f"topk(10, {worst_of_database('lookout_postgresql_database_wraparound_age')})",
                     OF_DATABASE,
                 ),
                 limits=AGE,
                 maximum=2_100_000_000,
+                width=THIRD,
             ),
         ],
     )
