@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 
+# unit -> its name, the step from one prefix to the next, the prefixes
+_THOUSANDS = (" ", " k", " M", " G", " T")
 _STEPS = {
-    "bytes": ("B", 1024, ("", "Ki", "Mi", "Gi", "Ti")),
-    "Bps": ("B/s", 1000, ("", "k", "M", "G", "T")),
-    "bps": ("b/s", 1000, ("", "k", "M", "G", "T")),
+    "bytes": ("B", 1024, (" ", " Ki", " Mi", " Gi", " Ti")),
+    "Bps": ("B/s", 1000, _THOUSANDS),
+    "bps": ("b/s", 1000, _THOUSANDS),
     "short": ("", 1000, ("", " K", " Mil", " Bil", " Tri")),
     "none": ("", math.inf, ("",)),
-    "reqps": (" req/s", 1000, ("", "k")),
-    "ops": (" ops/s", 1000, ("", "k")),
-    "cps": (" c/s", 1000, ("", "k")),
+    "reqps": ("req/s", 1000, _THOUSANDS),
+    "ops": ("ops/s", 1000, _THOUSANDS),
+    "cps": ("c/s", 1000, _THOUSANDS),
 }
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (0, "µs"))
 _OF = {"s": 1, "m": 60, "d": 86400}
@@ -48,8 +50,8 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
         return f"{value / _YEAR_DAYS:.1f} years" if years else f"{_plain(value, decimals)} days"
     if unit in _OF:
         return _duration(value * _OF[unit], decimals)
-    name, step, prefixes = _STEPS.get(unit, (f" {unit}", math.inf, ("",)))
+    name, step, prefixes = _STEPS.get(unit, (unit, math.inf, (" ",)))
     power = 0
     while abs(value) >= step and power < len(prefixes) - 1:
         value, power = value / step, power + 1
-    return f"{_plain(value, decimals)}{' ' if name.startswith('B') else ''}{prefixes[power]}{name}"
+    return f"{_plain(value, decimals)}{prefixes[power]}{name}"
