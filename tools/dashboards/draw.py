@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +21,10 @@ from matplotlib import dates
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
+from tools.dashboards.asking import Answers
 from tools.dashboards.units import shown
 
 Panel = Mapping[str, Any]
-# Of each query of a panel: its series, as Prometheus returns them
-Answers = Sequence[list[dict[str, Any]]]
-
 COLOURS = {"green": "#56a64b", "orange": "#ff780a", "red": "#e02f44", "blue": "#3274d9",
            "purple": "#8f3bb8"}  # fmt: skip
 EMPTY = "#ffd5d5"

@@ -70,7 +70,7 @@ def _describe(about: str, limits: Sequence[str], alerts: Sequence[str]) -> str:
 def _targets(queries: Sequence[Query], *, instant: bool, as_table: bool) -> list[Any]:
     made = []
     for letter, (expr, legend) in zip(ascii_uppercase, queries, strict=False):
-        query = prometheus.Dataquery().ref_id(letter).datasource(SOURCE).expr(expr)
+        query = prometheus.Dataquery().ref_id(letter).datasource(SOURCE).expr(expr.strip())
         query = query.instant() if instant else query.range()
         query = query.format(PromQueryFormat.TABLE) if as_table else query.legend_format(legend)
         made.append(query)

@@ -85,6 +85,7 @@ def page(
         .refresh("1m")
         .time(f"now-{hours}h", "now")
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
+        .annotations([])
         .link(
             dashboard.DashboardLink("Dashboards")
             .type(d.DashboardLinkType.DASHBOARDS)
