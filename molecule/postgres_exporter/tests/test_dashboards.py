@@ -19,9 +19,9 @@ HOSTS = PRIMARIES
 
 @pytest.fixture(scope="module", autouse=True)
 def work(host: Host) -> Iterator[None]:
-    """A table of an application, and statements that take a while."""
+    """A table of an application, and statements that are no faults."""
     psql(host, "create table pieces (id int); insert into pieces select generate_series(1, 100)")
-    begin(host, "select pg_sleep(0.2), count(*) from pieces;\n" * 300)
+    begin(host, "select pg_sleep(0.1), count(*) from pieces;\n" * 300)
     yield
     end_all(host)
     psql(host, "drop table pieces")
