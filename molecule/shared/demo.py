@@ -38,9 +38,9 @@ PAGES = {
 GRAFANA = "/grafana/login"
 # People of the demo's directory, and what they may do in Grafana
 PEOPLE = {"ada": "Admin", "edgar": "Editor", "vera": "Viewer"}
-# NET_ADMIN for the firewall, NET_RAW for pings
+# NET_ADMIN for the firewall, NET_RAW for pings; /srv so that there is a disk to measure
 CAPABILITIES = ["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
-OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", *CAPABILITIES]
+OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--volume=/srv", *CAPABILITIES]
 DIRECTORY = Path(__file__).with_name("demo_directory.yml")
 
 
