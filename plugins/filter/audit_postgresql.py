@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -122,12 +122,14 @@ def _of_role(
     }
 
 
-def _of_database(database: Role, declared: Iterable[str]) -> Row:
-    name = database["name"]
-    known = name in declared or name == MAINTENANCE
+def _of_database(database: Role, owners: Mapping[str, str]) -> Row:
+    name, owner = database["name"], database["owner"]
+    known = name in owners
     problems = []
     if not known:
         problems.append(f"postgresql_databases does not name {name}. Add it there, or drop it.")
+    elif owner != owners[name]:
+        problems.append(f"It belongs to {owner}, by the inventory to {owners[name]}. {_RUN}.")
     if database["public"] and name != MAINTENANCE:
         problems.append(
             f"Every role may connect to it. {_RUN}, or: revoke connect on database {name} from "
@@ -136,7 +138,7 @@ def _of_database(database: Role, declared: Iterable[str]) -> Row:
     return {
         "kind": "database",
         "name": name,
-        "may": f"belongs to {database['owner']}; "
+        "may": f"belongs to {owner}; "
         + ("every role connects" if database["public"] else "only named roles connect"),
         "declared": known,
         "finding": " ".join(problems),
@@ -186,8 +188,9 @@ def audit_postgresql(
     declared = {entry["name"]: entry for entry in [*own, *asked["roles"]]}
     open_ = {one["name"] for one in found["databases"] if one["public"]}
     rows = [_of_role(role, declared, asked, open_) for role in found["roles"]]
-    names = [one["name"] for one in asked["databases"]]
-    rows += [_of_database(database, names) for database in found["databases"]]
+    owners = {one["name"]: one.get("owner", SUPERUSER) for one in asked["databases"]}
+    owners.setdefault(MAINTENANCE, SUPERUSER)
+    rows += [_of_database(database, owners) for database in found["databases"]]
     return rows + _of_hba(found["hba"] or [])
 
 

@@ -116,7 +116,7 @@ def audit_firewall(
         for rule in rules
     ]
     if status["rc"] != 0:
-        said = str(status.get("stdout") or status.get("msg") or "").strip()
+        said = str(status.get("stderr") or status.get("stdout") or status.get("msg") or "").strip()
         rows.append(
             {
                 "kind": "firewall",
