@@ -6,7 +6,7 @@ tokens, and the settings of the server as its administrator sees them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -21,6 +21,8 @@ _OPEN = (
     ("auth.anonymous", "enabled", "lets everybody in without an account"),
     ("users", "allow_sign_up", "lets everybody make an account"),
 )
+# Sections of the ways in that the role itself sets
+_KNOWN = ("auth.anonymous", "auth.basic", "auth.ldap")
 
 
 def _json(answer: Entry) -> Any:
@@ -34,7 +36,7 @@ def _seen(when: str, today: str) -> str:
     return f"last seen {when[:10]}"
 
 
-def _of_user(user: Entry, role: str, admin: str, ldap: Mapping[str, Any]) -> str:
+def _of_user(user: Entry, role: str, admin: str, given: Mapping[str, Any]) -> str:
     """What is wrong with a user, by where the account came from."""
     login = user["login"]
     if user.get("isDisabled") or login == admin:
@@ -48,9 +50,14 @@ def _of_user(user: Entry, role: str, admin: str, ldap: Mapping[str, Any]) -> str
             "account, and let the directory sign the person in."
         )
     if "LDAP" not in user["authLabels"]:
-        return f"{login} came in by {', '.join(user['authLabels'])}, which nobody set up here."
-    unmapped = [role] if role and role not in ldap["roles"] else []
-    unmapped += ["server administrator"] if user.get("isAdmin") and not ldap["admins"] else []
+        if given["other"]:
+            return ""
+        return (
+            f"{login} came in by {', '.join(user['authLabels'])}, which grafana_settings does not "
+            "set up. Delete the account."
+        )
+    unmapped = [role] if role and role not in given["roles"] else []
+    unmapped += ["server administrator"] if user.get("isAdmin") and not given["admins"] else []
     if unmapped:
         return (
             f"{login} is {' and '.join(unmapped)}, which no group of grafana_ldap_servers gives. "
@@ -59,12 +66,20 @@ def _of_user(user: Entry, role: str, admin: str, ldap: Mapping[str, Any]) -> str
     return ""
 
 
-def _ldap(servers: Iterable[Entry]) -> dict[str, Any]:
-    """What the groups of the directory may give."""
-    groups = [group for server in servers for group in server.get("groups") or []]
+def _is_on(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _given(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What the groups of the directory may give, and whether the inventory has another sign-in."""
+    groups = [group for one in declared["ldap_servers"] for group in one.get("groups") or []]
     return {
         "roles": {group["role"] for group in groups},
         "admins": any(group.get("server_admin") for group in groups),
+        "other": any(
+            section.startswith("auth.") and section not in _KNOWN and _is_on(keys.get("enabled"))
+            for section, keys in declared["settings"].items()
+        ),
     }
 
 
@@ -78,11 +93,11 @@ def audit_grafana_users(
     """Rows for the users of /api/users, with their roles of /api/org/users.
 
     `answers` has those of loops of requests: `details` of /api/users/:id, `sessions` of the local
-    administrator. `declared` has the inventory's `admin` and `ldap_servers`.
+    administrator. `declared` has the inventory's `admin`, `ldap_servers` and `settings`.
     """
     roles = {one["userId"]: str(one.get("role") or "") for one in members}
     made = {_json(one).get("id"): _json(one).get("createdAt") for one in answers["details"]}
-    ldap, admin = _ldap(declared["ldap_servers"]), declared["admin"]
+    given, admin = _given(declared), declared["admin"]
     rows = []
     for user in users:
         role = roles.get(user["id"], "")
@@ -100,7 +115,7 @@ def audit_grafana_users(
             words[-1] = f"break-glass, in a browser last {max(used)}" if used else (
                 "break-glass, no session in a browser"
             )  # fmt: skip
-        wrong = _of_user(user, role, admin, ldap)
+        wrong = _of_user(user, role, admin, given)
         local = not user.get("authLabels")
         rows.append(
             {
@@ -156,7 +171,7 @@ def audit_grafana_settings(settings: Mapping[str, Mapping[str, str]]) -> list[Ro
     """Rows for how people get in, of /api/admin/settings; nothing else of it is shown."""
     rows = []
     for section, key, means in _OPEN:
-        on = str(settings.get(section, {}).get(key, "false")).lower() == "true"
+        on = _is_on(settings.get(section, {}).get(key))
         rows.append(
             {
                 "kind": "setting",
@@ -172,7 +187,7 @@ def audit_grafana_settings(settings: Mapping[str, Mapping[str, str]]) -> list[Ro
         for section in sorted(settings)
         if section.startswith("auth.")
         and section != "auth.anonymous"
-        and str(settings[section].get("enabled", "")).lower() == "true"
+        and _is_on(settings[section].get("enabled"))
     ]
     return rows
 

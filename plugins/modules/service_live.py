@@ -29,6 +29,10 @@ options:
   tree:
     description: The link of M(config_tree) which a reload takes up.
     type: path
+  tree_restarts:
+    description: Whether the service reads its tree only when it starts.
+    type: bool
+    default: false
   probe_url:
     description:
       - Has to answer with a 2xx status. Over TLS, the refusal of a host that has no client
@@ -226,7 +230,13 @@ def target(link: Path) -> str | None:
     return os.readlink(link) if link.is_symlink() else None
 
 
-def plan(state: dict[str, str], newest: float, live: str | None, loaded: str | None) -> list[str]:
+def plan(
+    state: dict[str, str],
+    newest: float,
+    live: str | None,
+    loaded: str | None,
+    takes_up: str = "reload",
+) -> list[str]:
     """What has to be done, in order, so that the unit runs what is on disk."""
     if state["LoadState"] != "loaded":
         raise ServiceError(f"the unit is {state['LoadState']}")
@@ -240,7 +250,7 @@ def plan(state: dict[str, str], newest: float, live: str | None, loaded: str | N
     elif "daemon-reload" in actions or (newest and newest > started_at(state)):
         actions.append("restart")
     elif live != loaded:
-        actions.append("reload")
+        actions.append(takes_up)
     return actions
 
 
@@ -423,7 +433,8 @@ def make_live(asked: dict[str, object], dry_run: bool) -> tuple[list[str], list[
     started_from: list[str] = list(asked["started_from"])  # type: ignore[call-overload]
     newest = newest_change(started_from)
     running = None if runs_another_tree(asked) else loaded
-    actions = plan(unit_state(unit), newest, live, running)
+    takes_up = "restart" if asked.get("tree_restarts") else "reload"
+    actions = plan(unit_state(unit), newest, live, running, takes_up)
     allowed = bool(asked.get("restart_allowed", True))
     waits = [ITS_UNIT] if "restart" in actions and not allowed else []
     if waits:
@@ -457,6 +468,7 @@ def main() -> None:
             "unit": {"type": "str", "required": True},
             "started_from": {"type": "list", "elements": "path", "default": []},
             "tree": {"type": "path"},
+            "tree_restarts": {"type": "bool", "default": False},
             "probe_url": {"type": "str"},
             "tls": {"type": "dict", "options": TLS_OPTIONS},
             "reload_metric": {"type": "str"},

@@ -31,6 +31,9 @@ OWN_PHASES = {
         "standby",  # a copy of another host's server, once that is through
         "objects",  # databases and roles are made by the server itself, once it runs
     },
+    "grafana": {
+        "permit",  # who may do what is kept in Grafana's database, which its API alone changes
+    },
     "firewall": {
         "remove",  # switched off, it goes from the host as it goes with the host
     },

@@ -40,6 +40,7 @@ def users(
     roles: dict[int, str] | None = None,
     sessions: Any = (),
     ldap: Any = LDAP,
+    settings: Any = (),
 ) -> list[dict[str, Any]]:
     members = [
         {"orgId": 1, "userId": number, "login": "x", "role": role}
@@ -53,7 +54,7 @@ def users(
         found,
         members,
         {"details": details, "sessions": [{"json": list(sessions)}]},
-        {"admin": "admin", "ldap_servers": ldap},
+        {"admin": "admin", "ldap_servers": ldap, "settings": dict(settings)},
         TODAY,
     )
     return rows
@@ -111,6 +112,11 @@ def test_disabled_local_user_is_shown_and_not_flagged() -> None:
 def test_user_of_another_sign_in_is_flagged() -> None:
     (row,) = users(user(2, "eve", "GitHub"), roles={2: "Viewer"})
     assert "came in by GitHub" in row["finding"]
+    declared = {"auth.github": {"enabled": True}, "auth.ldap": {"enabled": True}}
+    eve = user(2, "eve", "GitHub")
+    assert flagged(users(eve, roles={2: "Viewer"}, settings=declared)) == []
+    declared.pop("auth.github")
+    assert flagged(users(eve, roles={2: "Viewer"}, settings=declared)) == ["eve"]
 
 
 def test_right_that_no_group_of_the_directory_gives_is_flagged() -> None:

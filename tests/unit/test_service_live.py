@@ -79,6 +79,11 @@ def test_plan_refuses_a_unit_that_is_not_there(state: str) -> None:
         service_live.plan(running(LoadState=state), 0.0, None, None)
 
 
+def test_a_service_without_a_reload_is_restarted_for_another_tree() -> None:
+    assert service_live.plan(running(), 0.0, "new", "old", "restart") == ["restart"]
+    assert service_live.plan(running(), 0.0, "new", "new", "restart") == []
+
+
 def test_plan_needs_no_start_stamp_where_nothing_is_compared() -> None:
     """A timer has no main process."""
     assert service_live.plan(dict(RUNNING), 0.0, None, None) == []

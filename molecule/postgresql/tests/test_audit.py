@@ -79,6 +79,7 @@ def test_what_was_added_by_hand_is_named(database: Database) -> None:
     assert set(wrong) == {
         "role rogue",
         "role viewer",
+        "role keeper",
         "database left_behind",
         "database spots",
         "pg_hba local trust",
@@ -89,3 +90,5 @@ def test_what_was_added_by_hand_is_named(database: Database) -> None:
     assert "createdb, connects to private" in wrong["role viewer"]
     assert "Every role may connect" in wrong["database left_behind"]
     assert "by the inventory to spots" in wrong["database spots"]
+    # Who owns it may connect.
+    assert "connects to spots" in wrong["role keeper"]
