@@ -43,6 +43,8 @@ PACKAGES = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
     "iptables": "iptables",
     "nft": "nftables",
+    "gpg": "gpg",
+    "gpg-agent": "gpg-agent",
 }
 
 # What a Debian cloud image has and a role may rely on; everything else a role installs itself.
@@ -54,6 +56,8 @@ IMAGE_SETUP = 'echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/testbed"'
 # Root on some machines has no CAP_SYS_RESOURCE, so that podman's own, higher limits are refused.
 LIMITS = ("--pids-limit=0", "--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000")
 APT_LISTS_MAX_AGE_SECONDS = 6 * 3600
+INOTIFY_INSTANCES_OF_A_HOST = 9
+ROOM_TIMEOUT_SECONDS = 45 * 60
 
 
 class TestbedError(Exception):
@@ -291,11 +295,36 @@ def up(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
     A host is `{"name": …, "suite": "trixie", "options": [more arguments of podman run]}`.
     """
     prepare(sorted({str(host.get("suite", SUITES[0])) for host in hosts}))
-    with locked("network"):  # two runs at once lose names in podman's name server
-        start(run_id, hosts)
+    start_when_there_is_room(run_id, hosts)
     for host in hosts:
         wait_until_running(f"{run_id}-{host['name']}")
     introduce(run_id)
+
+
+def has_room(running: int, more: int, instances: int) -> bool:
+    """Whether so many more hosts find what they need beside those that run.
+
+    systemd and what it starts take about nine of the inotify instances that one user may have, 128
+    by default. A host that finds none left is degraded, and says nothing of the reason.
+    """
+    return running == 0 or (running + more) * INOTIFY_INSTANCES_OF_A_HOST <= instances
+
+
+def start_when_there_is_room(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
+    """Start hosts; where too many of other runs are there, wait until some have gone."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    deadline = time.monotonic() + ROOM_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        with locked("network"):  # two runs at once lose names in podman's name server
+            running = podman("ps", "--quiet", "--filter", f"label={LABEL}").stdout.split()
+            if has_room(len(running), len(hosts), int(limit.read_text(encoding="ascii"))):
+                start(run_id, hosts)
+                return
+        time.sleep(2)
+    raise TestbedError(
+        f"{len(running)} throwaway hosts run here, and {len(hosts)} more would find no inotify "
+        "instances. Wait for the other runs, or raise fs.inotify.max_user_instances"
+    )
 
 
 def start(run_id: str, hosts: Sequence[dict[str, object]]) -> None:

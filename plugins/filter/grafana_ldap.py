@@ -151,8 +151,18 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _without(filter_text: str, attribute: str, name: str) -> str:
+    """A filter that never finds `name`, escaped as RFC 4515 wants it."""
+    escaped = "".join(f"\\{ord(c):02x}" if c in "*()\\\0" else c for c in name)
+    return f"(&{filter_text}(!({attribute}={escaped})))"
+
+
 def _server(
-    server: Mapping[str, Any], ca_file: str, timeout_seconds: int, password_file: str
+    server: Mapping[str, Any],
+    ca_file: str,
+    timeout_seconds: int,
+    password_file: str,
+    admin_user: str,
 ) -> list[str]:
     directory = _DIRECTORIES[server.get("directory", "openldap")]
     if server.get("nested_groups"):
@@ -172,14 +182,17 @@ def _server(
     lines = ["[[servers]]", *(f"{key} = {_toml(value)}" for key, value in settings.items())]
     # Between single quotes nothing of it is taken for an escape.
     lines.append(f"bind_password = '$__file{{{password_file}}}'")
+    attributes = {**directory["attributes"], **(server.get("attributes") or {})}
     keys = ["search_filter", "group_search_filter", "group_search_filter_user_attribute"]
     merged = {key: server.get(key, directory[key]) for key in keys}
+    # Grafana takes an entry of that name for the local account, which became the directory's.
+    found = merged["search_filter"]
+    merged["search_filter"] = _without(found, attributes["username"], admin_user)
     lines.append(f"search_base_dns = {_toml(server['search_base_dns'])}")
     lines += [f"{key} = {_toml(value)}" for key, value in merged.items() if value]
     if merged["group_search_filter"]:
         bases = server.get("group_search_base_dns", server["search_base_dns"])
         lines.append(f"group_search_base_dns = {_toml(bases)}")
-    attributes = {**directory["attributes"], **(server.get("attributes") or {})}
     lines += ["", "[servers.attributes]", *(f"{k} = {_toml(v)}" for k, v in attributes.items())]
     for group in server["groups"]:
         lines += [
@@ -193,14 +206,22 @@ def _server(
 
 
 def grafana_ldap_toml(
-    servers: Sequence[Mapping[str, Any]], ca_file: str, timeout_seconds: int, secrets_dir: str
+    servers: Sequence[Mapping[str, Any]],
+    ca_file: str,
+    timeout_seconds: int,
+    secrets_dir: str,
+    admin_user: str,
 ) -> str:
-    """`ldap.toml`. All hosts together may take `timeout_seconds`: they are asked one by one."""
+    """`ldap.toml`. All hosts together may take `timeout_seconds`: they are asked one by one.
+
+    `admin_user` is the local administrator, whom no directory may stand for.
+    """
     hosts = sum(len(server["hosts"]) for server in servers)
     each = max(1, int(timeout_seconds) // max(1, hosts))
     lines: list[str] = []
     for number, server in enumerate(servers, 1):
-        lines += [*_server(server, ca_file, each, f"{secrets_dir}/ldap_{number}"), ""]
+        password_file = f"{secrets_dir}/ldap_{number}"
+        lines += [*_server(server, ca_file, each, password_file, admin_user), ""]
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ SERVER: dict[str, Any] = {
 
 def read(*servers: dict[str, Any], seconds: int = 4) -> list[dict[str, Any]]:
     """The servers as Grafana reads them: it replaces what stands for a file before it parses."""
-    text = g.grafana_ldap_toml(servers, "/ca.pem", seconds, "/s")
+    text = g.grafana_ldap_toml(servers, "/ca.pem", seconds, "/s", "admin")
     for name, secret in g.grafana_ldap_secrets(servers).items():
         text = text.replace(f"$__file{{/s/{name}}}", secret)
     found: list[dict[str, Any]] = tomllib.loads(text)["servers"]
@@ -42,7 +42,7 @@ def test_a_server_in_full() -> None:
     )
     assert server["root_ca_cert"] == "/ca.pem"
     assert server["bind_password"] == SERVER["bind_password"]
-    assert server["search_filter"] == "(uid=%s)"
+    assert server["search_filter"] == "(&(uid=%s)(!(uid=admin)))"
     assert server["group_search_filter_user_attribute"] == "dn"
     assert server["group_search_base_dns"] == ["dc=example,dc=com"]
     assert [(m["org_role"], m["grafana_admin"]) for m in server["group_mappings"]] == [
@@ -52,7 +52,13 @@ def test_a_server_in_full() -> None:
 
 
 def test_the_password_stands_in_no_configuration() -> None:
-    assert 'pa"ss' not in g.grafana_ldap_toml([SERVER], "/ca.pem", 4, "/s")
+    assert 'pa"ss' not in g.grafana_ldap_toml([SERVER], "/ca.pem", 4, "/s", "admin")
+
+
+def test_nobody_of_the_directory_is_the_local_admin() -> None:
+    text = g.grafana_ldap_toml([SERVER], "/ca.pem", 4, "/s", "a*(b)")
+    [server] = tomllib.loads(text)["servers"]
+    assert server["search_filter"] == r"(&(uid=%s)(!(uid=a\2a\28b\29)))"
 
 
 def test_starttls_has_its_own_port() -> None:

@@ -197,3 +197,13 @@ def test_down_takes_every_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "argv", ["testbed.py", "down", "a", "b"])
     assert testbed.main() == 0
     assert taken == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("running", "more", "room"),
+    [(0, 3, True), (11, 3, True), (12, 3, False), (14, 1, False), (0, 99, True)],
+)
+def test_hosts_wait_while_others_have_taken_what_they_need(
+    running: int, more: int, room: bool
+) -> None:
+    assert testbed.has_room(running, more, 128) is room

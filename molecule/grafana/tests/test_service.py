@@ -1,0 +1,137 @@
+"""Grafana as a service: what it may do, what it survives, what of it is saved."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from grafana import ADMIN, CONFIG, DIRECT, SITES, UNIT, Grafana, secret
+from hosts import put, wait_for
+from people import BIND_PASSWORD
+from play import changed_tasks, converge
+from units import assert_hardened, assert_survives_a_kill
+
+HOSTS = SITES
+PART = "/etc/lookout/backup.d/grafana.yml"
+# Where something of it might lie, open to everybody
+PLACES = "/etc /var /run /tmp /root /usr/local /usr/share/grafana"
+
+
+def serial(grafana: Grafana) -> str:
+    """Of the certificate that Grafana shows."""
+    asked = "openssl s_client -connect 127.0.0.1:3000 </dev/null 2>/dev/null"
+    return str(grafana.host.check_output(f"{asked} | openssl x509 -noout -serial"))
+
+
+def test_it_may_do_no_more_than_it_needs(grafana: Grafana) -> None:
+    assert_hardened(grafana.host, UNIT, 3.0, user="grafana")
+
+
+def test_it_is_back_after_a_kill_and_nobody_signs_in_again(grafana: Grafana) -> None:
+    vera = grafana.signed_in("vera")
+    assert_survives_a_kill(grafana.host, UNIT, f"{DIRECT}/api/health", seconds=60)
+    assert vera.get("/api/user")["login"] == "vera"
+
+
+def test_a_run_in_check_mode_says_that_all_is_well(grafana: Grafana) -> None:
+    done = converge(grafana.name, check_mode=True)
+    assert done.returncode == 0, done.stdout
+    assert changed_tasks(done) == []
+
+
+def test_what_a_dead_run_left_unread_is_taken_up(grafana: Grafana) -> None:
+    """The state between the change of a file and the restart, as a kill leaves it."""
+    before = grafana.started()
+    grafana.host.check_output("touch /etc/default/grafana-server")
+    done = converge(grafana.name)
+    assert changed_tasks(done) == ["grafana : Ensure Grafana runs what is on disk"], done.stdout
+    assert grafana.started() != before
+
+
+def test_a_renewed_certificate_is_the_one_it_shows(grafana: Grafana) -> None:
+    before = serial(grafana)
+    grafana.host.check_output("rm /etc/lookout/tls/host/fullchain.pem")
+    done = converge(grafana.name, playbook="renew.yml")
+    assert done.returncode == 0, done.stdout
+    assert serial(grafana) not in ("", before)
+    grafana.host.check_output("systemctl reload nginx")
+    grafana.signed_in("vera")
+
+
+def test_the_admin_gets_back_the_password_of_the_inventory(grafana: Grafana) -> None:
+    words = {"oldPassword": secret("grafana_admin"), "newPassword": "changed-by-hand"}
+    answer = grafana.signed_in(ADMIN).ask("PUT", "/api/user/password", words)
+    assert answer.status == 200, answer
+    grafana.refused(ADMIN)
+    done = converge(grafana.name)
+    assert changed_tasks(done) == ["grafana : Ensure the admin has it"], done.stdout
+    grafana.signed_in(ADMIN)
+    grafana.refused(ADMIN, "changed-by-hand")
+    assert secret("grafana_admin") not in done.stdout
+
+
+def test_no_secret_is_seen_by_others(grafana: Grafana, tmp_path: Path) -> None:
+    """Neither on a command line, nor in a log, nor in a file that everybody may read."""
+    host = grafana.host
+    names = ["grafana_admin", "grafana_secret_key"]
+    if grafana.name == "bookworm":
+        names += ["postgresql_grafana", "postgresql_grafana_reader"]
+    canaries = tmp_path / "canaries"
+    words = [BIND_PASSWORD, *map(secret, names)]
+    canaries.write_text("\n".join(words) + "\n", encoding="utf-8")
+    put(host, canaries)
+    host.check_output("chmod 600 /root/canaries")
+    seen = "grep -aFlf /root/canaries"
+    assert host.run(f"cat /proc/[0-9]*/cmdline | {seen}").stdout == ""
+    assert host.run(f"journalctl --output cat | {seen}").stdout == ""
+    assert host.run("grep -raFlf /root/canaries /var/log").stdout == ""
+    open_files = f"find {PLACES} -xdev -type f -perm -o+r -size -20M"
+    assert host.run(f"{open_files} -exec {seen} {{}} +").stdout == ""
+    # They are where they belong, or this would prove nothing.
+    found = host.run(f"{seen} -r {CONFIG}/").stdout.splitlines()
+    assert len(found) >= len(words)
+    assert host.run("runuser -u nobody -- ls /etc/lookout/grafana/secrets").rc != 0
+    host.check_output("rm /root/canaries")
+
+
+def test_what_is_saved_can_be_restored_and_damage_is_found(grafana: Grafana) -> None:
+    host = grafana.host
+    part = yaml.safe_load(host.file(PART).content_string)
+    assert CONFIG in part["paths"]
+    if grafana.name == "bookworm":
+        assert "prepare" not in part, "PostgreSQL's own part has the rest"
+        return
+    grafana.signed_in("vera")
+    host.check_output(shlex.join(part["prepare"]))
+    host.check_output("rm -rf /root/restored && mkdir /root/restored")
+    for path in part["paths"]:
+        host.check_output(f"cp -a --parents {path} /root/restored/")
+    verify = shlex.join(word.replace("{folder}", "/root/restored") for word in part["verify"])
+    host.check_output(verify)
+    (copy,) = host.check_output("find /root/restored/var -name '*.db'").splitlines()
+    read = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
+    users = 'select login from "user"'
+    assert "vera" in host.check_output("python3 -c %s %s %s", read, copy, users)
+    size = int(host.check_output(f"stat -c %s {copy}"))
+    host.check_output(
+        f"dd if=/dev/urandom of={copy} bs=1k seek=20 count={size // 2048} conv=notrunc"
+    )
+    assert host.run(verify).rc != 0
+    host.check_output(f"truncate -s {size // 2} {copy}")
+    assert host.run(verify).rc != 0
+    host.check_output("rm -r /root/restored")
+
+
+@pytest.mark.parametrize("name", ["grafana.ini", "ldap.toml"])
+def test_it_is_found_where_people_look_for_it(grafana: Grafana, name: str) -> None:
+    found = grafana.host.check_output(f"readlink -f /etc/grafana/{name}")
+    assert found == f"{grafana.tree()}/{name}"
+
+
+def test_prometheus_scrapes_it(grafana: Grafana) -> None:
+    shown = "curl -fsS --cacert /etc/lookout/tls/ca.pem"
+    assert wait_for(
+        lambda: "grafana_build_info" in grafana.host.run(f"{shown} {DIRECT}/metrics").stdout
+    )

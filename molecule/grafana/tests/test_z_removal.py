@@ -1,0 +1,34 @@
+"""Last, as it takes Grafana off: the rest of the host stays as it was without it."""
+
+from __future__ import annotations
+
+from grafana import SITES, UNIT, Grafana
+from play import changed_tasks, converge
+
+HOSTS = SITES
+PLACES = "/etc /opt /usr/bin /usr/sbin /usr/lib /usr/share /usr/local /var/lib /var/log /run"
+# What Prometheus and the gateway know of it goes when the host goes, PostgreSQL's with that one.
+OTHERS = "/etc/(prometheus|postgresql|lookout/(routes|backup).d)|/var/lib/(prometheus|postgresql)"
+
+
+def test_nothing_of_it_is_left(grafana: Grafana) -> None:
+    host = grafana.host
+    done = converge(grafana.name, playbook="remove.yml")
+    assert done.returncode == 0, done.stdout
+    assert not host.package("grafana").is_installed
+    left = host.run(f"find {PLACES} -iname '*grafana*' | grep -vE '^({OTHERS})'")
+    assert left.stdout == ""
+    assert host.check_output(f"systemctl show --property=LoadState --value {UNIT}") == "not-found"
+    assert host.run("ss -Hltn 'sport = :3000'").stdout == ""
+    # base takes it away when it goes itself.
+    assert "grafana" in host.file("/var/lib/lookout/users.ours").content_string.split()
+
+    again = converge(grafana.name, playbook="remove.yml")
+    assert again.returncode == 0, again.stdout
+    assert changed_tasks(again) == []
+
+
+def test_it_comes_back(grafana: Grafana) -> None:
+    done = converge(grafana.name)
+    assert done.returncode == 0, done.stdout
+    grafana.signed_in("vera")
