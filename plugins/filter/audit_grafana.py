@@ -36,6 +36,14 @@ def _seen(when: str, today: str) -> str:
     return f"last seen {when[:10]}"
 
 
+def _used(answers: Sequence[Entry]) -> str:
+    """When it had a session: a person in a browser has one, a run that asks has none."""
+    if any(answer.get("status") != 200 for answer in answers):  # noqa: PLR2004
+        return "use unknown"
+    days = [str(one["seenAt"])[:10] for answer in answers for one in _json(answer) or []]
+    return f"in a browser last {max(days)}" if days else "no session in a browser"
+
+
 def _of_user(user: Entry, role: str, admin: str, given: Mapping[str, Any]) -> str:
     """What is wrong with a user, by where the account came from."""
     login = user["login"]
@@ -107,14 +115,7 @@ def audit_grafana_users(
         words += user.get("authLabels") or ["local password"]
         words.append(_seen(str(user.get("lastSeenAt") or ""), today))
         if user["login"] == admin:
-            used = [
-                str(one["seenAt"])[:10]
-                for answer in answers["sessions"]
-                for one in _json(answer) or []
-            ]
-            words[-1] = f"break-glass, in a browser last {max(used)}" if used else (
-                "break-glass, no session in a browser"
-            )  # fmt: skip
+            words[-1] = f"break-glass, {_used(answers['sessions'])}"
         wrong = _of_user(user, role, admin, given)
         local = not user.get("authLabels")
         rows.append(
@@ -128,6 +129,27 @@ def audit_grafana_users(
             }
         )
     return rows
+
+
+def _of_token(token: Entry, account: Entry) -> Row:
+    used = str(token.get("lastUsedAt") or "")[:10]
+    row = {
+        "kind": "token",
+        "name": f"{account['name']}/{token['name']}",
+        "may": f"{account['role']}, {f'last used {used}' if used else 'use unknown'}",
+        "since": token.get("created"),
+    }
+    if token.get("isRevoked"):
+        return {**row, "may": "nothing: it is revoked"}
+    until = token.get("expiration")
+    endless = "It never ends. Give its user one that does, and delete this one."
+    return {
+        **row,
+        "until": until,
+        "oldest_days": OLDEST_TOKEN_DAYS,
+        "renew": "Give its user a new one, and delete this one.",
+        "finding": "" if until else endless,
+    }
 
 
 def audit_grafana_tokens(accounts: Sequence[Entry], answers: Sequence[Entry]) -> list[Row]:
@@ -148,22 +170,7 @@ def audit_grafana_tokens(accounts: Sequence[Entry], answers: Sequence[Entry]) ->
                 "may": f"{may}, disabled" if off else may,
             }
         )
-        for token in mine:
-            until = token.get("expiration")
-            rows.append(
-                {
-                    "kind": "token",
-                    "name": f"{name}/{token['name']}",
-                    "may": str(account["role"]),
-                    "since": token.get("created"),
-                    "until": until,
-                    "oldest_days": OLDEST_TOKEN_DAYS,
-                    "renew": "Give its user a new one, and delete this one.",
-                    "finding": ""
-                    if until
-                    else "It never ends. Give its user one that does, and delete this one.",
-                }
-            )
+        rows += [_of_token(token, account) for token in mine]
     return rows
 
 

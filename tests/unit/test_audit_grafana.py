@@ -41,6 +41,7 @@ def users(
     sessions: Any = (),
     ldap: Any = LDAP,
     settings: Any = (),
+    status: int = 200,
 ) -> list[dict[str, Any]]:
     members = [
         {"orgId": 1, "userId": number, "login": "x", "role": role}
@@ -53,7 +54,7 @@ def users(
     rows: list[dict[str, Any]] = filters["audit_grafana_users"](
         found,
         members,
-        {"details": details, "sessions": [{"json": list(sessions)}]},
+        {"details": details, "sessions": [{"status": status, "json": list(sessions)}]},
         {"admin": "admin", "ldap_servers": ldap, "settings": dict(settings)},
         TODAY,
     )
@@ -82,6 +83,8 @@ def test_last_use_of_the_break_glass_account_is_its_last_session() -> None:
     sessions = [{"seenAt": "2026-03-05T21:22:54+01:00"}, {"seenAt": "2026-03-06T19:41:06+01:00"}]
     (row,) = users(ADMIN, roles={1: "Admin"}, sessions=sessions)
     assert row["may"].endswith("break-glass, in a browser last 2026-03-06")
+    (row,) = users(ADMIN, roles={1: "Admin"}, status=404)
+    assert row["may"].endswith("break-glass, use unknown")
 
 
 def test_who_was_never_there_is_not_seen_ten_years_ago() -> None:
@@ -157,7 +160,7 @@ def token(**about: Any) -> dict[str, Any]:
 def test_tokens_are_shown_with_their_account_and_dates() -> None:
     account, one = tokens(token())
     assert (account["name"], account["may"]) == ("ci", "Editor by 1 token")
-    assert (one["name"], one["may"]) == ("ci/deploy", "Editor")
+    assert (one["name"], one["may"]) == ("ci/deploy", "Editor, use unknown")
     assert (one["since"], one["until"]) == ("2026-11-01", "2027-01-01")
     assert flagged([account, one]) == []
 
@@ -173,6 +176,15 @@ def test_tokens_are_shown_with_their_account_and_dates() -> None:
 )
 def test_tokens_that_never_end_or_are_old_are_flagged(fault: dict[str, Any], words: str) -> None:
     assert words in tokens(token(**fault))[1]["finding"]
+
+
+def test_token_that_was_used_says_when_and_a_revoked_one_is_no_finding() -> None:
+    used, revoked = tokens(
+        token(lastUsedAt="2026-11-20T10:31:02Z"), token(isRevoked=True, expiration=None)
+    )[1:]
+    assert used["may"] == "Editor, last used 2026-11-20"
+    assert revoked["may"] == "nothing: it is revoked"
+    assert flagged([used, revoked]) == []
 
 
 def test_account_that_went_away_meanwhile_has_no_tokens() -> None:
