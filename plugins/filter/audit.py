@@ -62,8 +62,12 @@ def _of_part(host: str, role: str, result: Any, today: str) -> list[Row]:
     """The rows of a role; a part that could not be read is one, and no reason to be quiet."""
     if isinstance(result, Mapping) and "rows" in result:
         return [_row(host, role, row, today) for row in result["rows"]]
-    why = result.get("msg", "") if isinstance(result, Mapping) else "its tasks did not run"
-    row = _unread(role, f"This part could not be read: {why or 'no reason given'}.")
+    why = str(result.get("msg")) if isinstance(result, Mapping) else "its tasks did not run"
+    row = _unread(
+        role,
+        f"This part could not be read ({why.rstrip('.')}). Run site.yml for this host if it is "
+        "new, or this with --limit and -vv to see more.",
+    )
     return [_row(host, role, row, today)]
 
 
