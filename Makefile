@@ -17,9 +17,10 @@ LONG := default postgres_exporter postgresql nginx certbot firewall alertmanager
 ROLE ?=
 KILLS ?= 20
 PART ?=
+ASK ?=
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements.txt molecule/shared/bootstrap
 	@molecule/shared/bootstrap $(VENV) $(TOOLS)
@@ -42,8 +43,8 @@ lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	yamllint --strict .
 	ruff check .
 	ruff format --check .
-	mypy plugins molecule/shared tests tools
-	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
+	mypy plugins molecule/shared tests tools roles/*/dashboards
+	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/grafana/files/check_each.sh roles/grafana/files/fetch_key.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/shared/grafana/package/DEBIAN/postinst molecule/shared/grafana/package/DEBIAN/prerm molecule/shared/grafana/package/usr/sbin/grafana-cli molecule/shared/grafana/package/usr/sbin/grafana-server molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
 	ansible-lint
 
 test-unit: $(VENV)/.ready ## Plug-ins, the test bed's own logic, contracts of the repository
@@ -59,6 +60,16 @@ test-role: setup ## One scenario, both releases: make test-role ROLE=prometheus
 test-faults: setup ## site.yml killed with -9 at 20 random tasks (KILLS=2 in make test), full disk, lost host
 	$(ENTER) env LOOKOUT_KILLS=$(KILLS) pytest -v tests/faults
 
+dashboards: $(VENV)/.ready ## Make the dashboards' JSON from their sources, roles/*/dashboards/*.py
+	@python -m tools.dashboards.build
+
+$(VENV)/.preview: tools/dashboards/requirements.txt $(VENV)/.ready
+	@pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+dashboards-preview: setup $(VENV)/.preview ## Draw them with the demo's data; ASK='--prometheus-host HOST', ASK='--url URL'
+	@$(ENTER) python -m tools.dashboards.preview $(ASK)
+
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
@@ -71,4 +82,4 @@ shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do 
 clean: ## Remove what was made below .cache
 	rm -rf .cache
 
-.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults password bench shell clean
+.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults dashboards dashboards-preview password bench shell clean

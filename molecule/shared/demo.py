@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from typing import TextIO
 
 import bcrypt
 import testbed
+from grafana import repository
 
 RUN_ID = "lookout-demo"
 LOG = testbed.CACHE / "logs" / "demo.log"
@@ -33,8 +35,13 @@ PAGES = {
     "alerts": "/prometheus/classic/alerts",
     "Alertmanager": "/alertmanager/",
 }
-# NET_ADMIN for the firewall, NET_RAW for pings
-OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
+GRAFANA = "/grafana/login"
+# People of the demo's directory, and what they may do in Grafana
+PEOPLE = {"ada": "Admin", "edgar": "Editor", "vera": "Viewer"}
+# NET_ADMIN for the firewall, NET_RAW for pings; /srv so that there is a disk to measure
+CAPABILITIES = ["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
+OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--volume=/srv", *CAPABILITIES]
+DIRECTORY = Path(__file__).with_name("demo_directory.yml")
 
 
 def ensure_port_is_free() -> None:
@@ -63,6 +70,34 @@ def password() -> str:
     return plain.read_text(encoding="ascii").strip()
 
 
+def grafana_settings() -> dict[str, object] | None:
+    """How the demo comes by Grafana's package; None where nobody here has it.
+
+    The stand-in of the tests is no Grafana, and not shown as one.
+    """
+    about = repository.ensure()
+    if about["kind"] == "stand-in":
+        return None
+    return {
+        "grafana_repository_url": "file:/srv/grafana",
+        "grafana_repository_key_url": "file:/srv/grafana/key.asc",
+        "grafana_repository_key_fingerprints": [about["fingerprint"]],
+        "grafana_required": True,
+    }
+
+
+def fill_directory(known: str) -> None:
+    """Everybody in the directory has the password of the demo; it is on no command line."""
+    for person in PEOPLE:
+        dn = f"uid={person},ou=people,dc=example,dc=com"
+        set_it = (
+            f"umask 077; cat > /run/new; ldappasswd -Q -Y EXTERNAL -H ldapi:/// -T /run/new {dn}"
+        )
+        testbed.podman(
+            "exec", "--interactive", f"{RUN_ID}-directory", "sh", "-ec", set_it, input=known
+        )
+
+
 def playbook(log: TextIO, *arguments: str) -> None:
     argv = ["ansible-playbook", "-i", "inventories/demo", *arguments]
     with subprocess.Popen(
@@ -79,37 +114,83 @@ def playbook(log: TextIO, *arguments: str) -> None:
         )
 
 
-def answers(path: str) -> bool:
-    """Whether the page is there for who signs in, on a server that the demo's CA vouches for."""
-    signed_in = base64.b64encode(f"{USER}:{password()}".encode()).decode()
+def ask(method: str, path: str, headers: dict[str, str], body: str = "") -> int:
+    """The status of a server that the demo's CA vouches for; 0 where there is none."""
     context = ssl.create_default_context(cafile=str(SECRETS / "tls/ca.pem"))
     connection = http.client.HTTPSConnection("localhost", PORT, timeout=10, context=context)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Basic {signed_in}"})
-        return connection.getresponse().status == http.HTTPStatus.OK
+        connection.request(method, path, body, headers)
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return 0
     finally:
         connection.close()
+
+
+def answers(path: str) -> bool:
+    """Whether the page is there for who signs in."""
+    signed_in = base64.b64encode(f"{USER}:{password()}".encode()).decode()
+    return ask("GET", path, {"Authorization": f"Basic {signed_in}"}) == http.HTTPStatus.OK
+
+
+def signs_in(person: str) -> bool:
+    """Whether Grafana lets somebody in whom the directory knows."""
+    body = json.dumps({"user": person, "password": password()})
+    return (
+        ask("POST", GRAFANA.removesuffix("/"), {"Content-Type": "application/json"}, body)
+        == http.HTTPStatus.OK
+    )
+
+
+def build(known: str, settings: dict[str, object] | None) -> None:
+    """Start the hosts and run the playbooks against them."""
+    demo: dict[str, object] = {"name": "demo", "suite": "trixie", "options": OPTIONS}
+    hosts: list[dict[str, object]] = [demo]
+    inventory: list[str] = []
+    if settings:
+        mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:ro"
+        directory: dict[str, object] = {
+            "name": "directory",
+            "suite": "trixie",
+            "options": CAPABILITIES,
+        }
+        hosts = [{**demo, "options": [*OPTIONS, mount]}, directory]
+        inventory = ["-i", str(DIRECTORY), "--extra-vars", json.dumps(settings)]
+    testbed.up(RUN_ID, hosts)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("w", encoding="utf-8") as log:
+        playbook(log, *inventory, "site.yml")
+        if settings:
+            playbook(log, *inventory, "molecule/grafana/directory.yml")
+            fill_directory(known)
+        playbook(log, *inventory, "playbooks/verify.yml")
 
 
 def up() -> None:
     testbed.down(RUN_ID)
     ensure_port_is_free()
-    testbed.up(RUN_ID, [{"name": "demo", "suite": "trixie", "options": OPTIONS}])
-    LOG.parent.mkdir(parents=True, exist_ok=True)
     known = password()
-    with LOG.open("w", encoding="utf-8") as log:
-        playbook(log, "site.yml")
-        playbook(log, "playbooks/verify.yml")
-    silent = [name for name, path in PAGES.items() if not answers(path)]
+    settings = grafana_settings()
+    build(known, settings)
+    pages = {**PAGES, **({"Grafana": GRAFANA} if settings else {})}
+    silent = [name for name, path in pages.items() if not answers(path)]
+    silent += [f"Grafana for {name}" for name in (PEOPLE if settings else ()) if not signs_in(name)]
     print()
-    for name, path in PAGES.items():
+    for name, path in pages.items():
         state = "does not answer" if name in silent else "answers"
         print(f"  {name:<14} {URL}{path}  {state}")
+    print(f"\nSign in as `{USER}` with `{known}`.")
+    if settings:
+        people = ", ".join(f"`{name}` ({role})" for name, role in PEOPLE.items())
+        print(f"In Grafana, with the same password: {people}, whom the directory beside it knows.")
+    else:
+        print(
+            "Grafana is left out: its repository is out of reach from here.\n"
+            "`GRAFANA_DEB=/path/grafana.deb make demo` takes a package that you have."
+        )
     print(
-        f"\nSign in as `{USER}` with `{known}`. The certificate is the demo's own: have the\n"
-        "browser trust inventories/demo/secrets/tls/ca.pem, or click its warning away.\n"
+        "The certificate is the demo's own: have the browser trust\n"
+        "inventories/demo/secrets/tls/ca.pem, or click its warning away.\n"
         "`make demo-down` removes the demo."
     )
     if silent:

@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ IMAGE_SETUP = 'echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/testbed"'
 # Root on some machines has no CAP_SYS_RESOURCE, so that podman's own, higher limits are refused.
 LIMITS = ("--pids-limit=0", "--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000")
 APT_LISTS_MAX_AGE_SECONDS = 6 * 3600
-INOTIFY_INSTANCES_OF_A_HOST = 9
+INOTIFY_INSTANCES_OF_A_HOST = 12
 ROOM_TIMEOUT_SECONDS = 45 * 60
 
 
@@ -301,30 +301,42 @@ def up(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
     introduce(run_id)
 
 
-def has_room(running: int, more: int, instances: int) -> bool:
-    """Whether so many more hosts find what they need beside those that run.
+def inotify_in_use(processes: Iterable[Path] | None = None) -> int:
+    """How many inotify instances count for root: its own, and those in user namespaces it made."""
+    ours, found = os.readlink("/proc/self/ns/user"), 0
+    for process in Path("/proc").glob("[0-9]*") if processes is None else processes:
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if process.stat().st_uid == 0 or os.readlink(process / "ns/user") != ours:
+                found += sum(map(is_inotify, (process / "fd").iterdir()))
+    return found
 
-    systemd and what it starts take about nine of the inotify instances that one user may have, 128
-    by default. A host that finds none left is degraded, and says nothing of the reason.
-    """
-    return running == 0 or (running + more) * INOTIFY_INSTANCES_OF_A_HOST <= instances
+
+def is_inotify(file: Path) -> bool:
+    with contextlib.suppress(OSError):  # it was closed meanwhile
+        return os.readlink(file) == "anon_inode:inotify"
+    return False
 
 
 def start_when_there_is_room(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
-    """Start hosts; where too many of other runs are there, wait until some have gone."""
-    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    """Start hosts; while those of other runs leave too few inotify instances, wait.
+
+    systemd takes six, a Prometheus one for each job, of 128 that a user may have by default. A host
+    that finds none is degraded, a Prometheus without them finds no targets, and neither says why.
+    """
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
     deadline = time.monotonic() + ROOM_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
+    while True:
         with locked("network"):  # two runs at once lose names in podman's name server
-            running = podman("ps", "--quiet", "--filter", f"label={LABEL}").stdout.split()
-            if has_room(len(running), len(hosts), int(limit.read_text(encoding="ascii"))):
+            taken = inotify_in_use()
+            if taken + len(hosts) * INOTIFY_INSTANCES_OF_A_HOST <= limit:
                 start(run_id, hosts)
                 return
+        if time.monotonic() > deadline:
+            raise TestbedError(
+                f"{taken} of {limit} inotify instances are taken, too many for {len(hosts)} more "
+                "hosts. End the other runs, or raise fs.inotify.max_user_instances"
+            )
         time.sleep(2)
-    raise TestbedError(
-        f"{len(running)} throwaway hosts run here, and {len(hosts)} more would find no inotify "
-        "instances. Wait for the other runs, or raise fs.inotify.max_user_instances"
-    )
 
 
 def start(run_id: str, hosts: Sequence[dict[str, object]]) -> None:

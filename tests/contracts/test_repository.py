@@ -128,7 +128,7 @@ def pinned() -> dict[str, str]:
     wanted = [line for line in lines if line.strip() and not line.startswith("#")]
     versions = {}
     for line in wanted:
-        found = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][0-9a-z.]*)", line)
+        found = re.fullmatch(r"([A-Za-z0-9._-]+)==((?:[0-9]+!)?[0-9][0-9a-z.]*)", line)
         assert found, f"not pinned: {line}"
         versions[found[1].lower()] = found[2]
     assert len(versions) == len(wanted), "one of them stands twice"

@@ -255,6 +255,39 @@ def test_service_is_removed_and_verified_by_the_playbooks(role: str) -> None:
         assert re.search(rf"\b{role}\b", text), f"playbooks/{playbook}.yml does not name it"
 
 
+# --- who may do what ---
+
+AUDITED = [role for role in ROLES if (ROOT / "roles" / role / "tasks/audit.yml").exists()]
+# What an audit may use: it reads.
+READING = {"command", "slurp", "stat", "find", "uri", "accounts", "set_fact", "include_vars"}
+
+
+def test_the_audit_asks_every_role_that_has_one() -> None:
+    plays = load(ROOT / "playbooks/audit.yml")
+    parts = [part["role"] for part in plays[0]["vars"]["audit_parts"]]
+    assert sorted(parts) == AUDITED
+    assert {"base", "nginx", "postgresql"} <= set(AUDITED)
+
+
+@pytest.mark.parametrize("role", AUDITED)
+def test_an_audit_reads_and_says_what_it_found(role: str) -> None:
+    """In check mode too, and without a change to report."""
+    said: set[str] = set()
+    for task in nested(load(ROOT / "roles" / role / "tasks/audit.yml")):
+        if "block" in task:
+            continue
+        (how,) = set(task) - KEYWORDS
+        module = how.removeprefix("ansible.builtin.")
+        assert module in READING, task["name"]
+        if module == "command":
+            assert task.get("changed_when") is False, task["name"]
+        if module in ("command", "uri"):
+            assert task.get("check_mode") is False, task["name"]
+        if module == "set_fact":
+            said |= set(task[how])
+    assert said == {f"{role}_audited"}
+
+
 @every_service
 def test_service_has_a_scenario_with_tests(role: str) -> None:
     scenario = ROOT / "molecule" / role

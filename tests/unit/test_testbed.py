@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import importlib.util
 import os
@@ -199,11 +200,35 @@ def test_down_takes_every_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert taken == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("running", "more", "room"),
-    [(0, 3, True), (11, 3, True), (12, 3, False), (14, 1, False), (0, 99, True)],
-)
-def test_hosts_wait_while_others_have_taken_what_they_need(
-    running: int, more: int, room: bool
+def test_inotify_instances_of_root_are_counted() -> None:
+    itself = Path("/proc/self")
+    before = testbed.inotify_in_use([itself])
+    made = ctypes.CDLL(None, use_errno=True).inotify_init()
+    assert made >= 0, "no inotify instance is left on this machine"
+    after = testbed.inotify_in_use([itself])
+    os.close(made)
+    assert after - before == (1 if os.geteuid() == 0 else 0)
+    assert testbed.inotify_in_use([Path("/proc/0")]) == 0
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(("taken", "starts"), [(92, True), (93, False)])
+def test_hosts_wait_for_what_they_need(
+    monkeypatch: pytest.MonkeyPatch, taken: int, starts: bool
 ) -> None:
-    assert testbed.has_room(running, more, 128) is room
+    started: list[str] = []
+    monkeypatch.setattr(testbed, "inotify_in_use", lambda: taken)
+    monkeypatch.setattr(testbed, "start", lambda run_id, _: started.append(run_id))
+    monkeypatch.setattr(testbed, "ROOM_TIMEOUT_SECONDS", -1)
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda self, **way: "128" if "inotify" in str(self) else read(self, **way),
+    )
+    if starts:
+        testbed.start_when_there_is_room("run", [{}, {}, {}])
+    else:
+        with pytest.raises(testbed.TestbedError, match="93 of 128 inotify"):
+            testbed.start_when_there_is_room("run", [{}, {}, {}])
+    assert started == (["run"] if starts else [])

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from dashboard_gate import dead_queries
 from hosts import CURL, connect, run_id
 from play import playbook
 from testinfra.host import Host
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "contracts"))
+from dashboard_queries import dashboards, queries
 from metric_names import rule_metrics
 from site_tools import ROOT, Received, query, wait_for
 
@@ -149,6 +151,19 @@ def test_the_fault_reaches_mail_and_webhook_with_host_and_runbook(received: Rece
 
     wait_for(hook, 300, "the webhook heard nothing")
     wait_for(mail, 30, "the mail server heard nothing")
+
+
+def test_the_fault_is_on_the_alerts_overview(mon: Host) -> None:
+    """Now its panels have something to show; HostDown is no warning."""
+    asked = [
+        asked
+        for dashboard in dashboards()
+        if dashboard["uid"] == "alerts-overview"
+        for asked in queries(dashboard)
+        if asked.panel != "Warning"
+    ]
+    found = dead_queries(mon, "fault", asked)
+    assert not found, "\n".join(found)
 
 
 def text(message: Any) -> str:

@@ -35,7 +35,8 @@ def _whole_folder(app: App, request: Request, row: Row) -> dict[str, Any]:
         "id": row["id"], "uid": row["uid"], "orgId": 1, "title": row["title"],
         "url": _folder_url(app, row), "hasAcl": False, "canSave": level >= EDIT,
         "canEdit": level >= EDIT, "canAdmin": level >= ADMIN, "canDelete": level >= EDIT,
-        "createdBy": "", "updatedBy": "", "created": row["created"], "updated": row["updated"], "version": 1,
+        "createdBy": "", "updatedBy": "", "created": row["created"],
+        "updated": row["updated"], "version": 1,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .settings import expand
+from .ini import expand
 
 ROLES = ("None", "Viewer", "Editor", "Admin")
 
@@ -44,8 +44,9 @@ class Person:
 def read(path: Path) -> list[dict[str, Any]]:
     """The servers of an ldap.toml, checked as Grafana checks it."""
     try:
-        # Grafana fills in variables of the whole file, before it reads it as TOML.
-        servers = tomllib.loads(expand(path.read_text(encoding="utf-8"))).get("servers", [])
+        # Grafana fills in the file as a whole, so a secret is read as TOML, too.
+        text = expand(path.read_text(encoding="utf-8"))
+        servers = tomllib.loads(text).get("servers", [])
     except (OSError, ValueError) as error:
         raise ConfigError(f"failed to load LDAP config file: {error}") from None
     if not servers:
@@ -60,7 +61,6 @@ def read(path: Path) -> list[dict[str, Any]]:
                 mapping["org_role"] = role[:1].upper() + role[1:] or "Viewer"
                 if mapping["org_role"] not in ROLES:
                     raise ConfigError(f"invalid role value: {mapping['org_role']}")
-        server["bind_password"] = str(server.get("bind_password", ""))
     return list(servers)
 
 

@@ -20,13 +20,13 @@ DEFAULT_TIMEOUT_SECONDS = 10
 
 def sign_in(server: dict[str, Any], username: str, password: str) -> Person:
     connection = _dial(server)
-    single = "%s" in str(server.get("bind_dn", "")) and not server["bind_password"]
+    single = "%s" in str(server.get("bind_dn", "")) and not server.get("bind_password", "")
     try:
         if single:
             _bind(connection, server["bind_dn"].replace("%s", username), password)
-        elif server["bind_password"]:
+        elif server.get("bind_password", ""):
             try:
-                _bind(connection, server["bind_dn"], server["bind_password"])
+                _bind(connection, server["bind_dn"], server.get("bind_password", ""))
             except CredentialsError as error:
                 LOG.error(
                     "Cannot authenticate admin user in LDAP. Verify bind configuration", error=error

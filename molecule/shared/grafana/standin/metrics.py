@@ -69,6 +69,11 @@ class Metrics:
         ):
             lines += [f"# TYPE {name} {kind}", f"{name} {value}"]
         lines += ["# TYPE grafana_build_info gauge", f"grafana_build_info{_braces(build)} 1"]
+        lines.append("# TYPE grafana_stat_totals_datasource gauge")
+        kinds = self.database.run("SELECT type, count(*) AS n FROM data_source GROUP BY type")
+        for row in kinds:
+            plugin = _braces((("plugin_id", row["type"]),))
+            lines.append(f"grafana_stat_totals_datasource{plugin} {row['n']}")
         with self._lock:
             name = "grafana_http_request_duration_seconds"
             lines.append(f"# TYPE {name} histogram")

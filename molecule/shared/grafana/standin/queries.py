@@ -36,7 +36,8 @@ def health(sources: Sources, source: Row) -> tuple[int, dict[str, Any]]:
     except (SourceError, WrongKeyError) as error:
         return 400, {"message": str(error), "status": "ERROR"}
     # Alertmanager's plug-in has no part in the server that could be asked.
-    return 404, {"message": "Plugin not found", "messageId": "plugin.notFound", "statusCode": 404}
+    name = "plugin.unavailable"
+    return 500, {"message": "Plugin unavailable", "messageId": name, "statusCode": 500}
 
 
 def run(

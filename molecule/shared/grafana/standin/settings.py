@@ -59,8 +59,9 @@ class Settings:
         return int(text) if text.lstrip("-").isdigit() else default
 
     def duration(self, section: str, key: str) -> float:
+        """A duration in seconds; 0 where none is set."""
         try:
-            return seconds(self.text(section, key))
+            return seconds(self.text(section, key, "0s"))
         except ValueError as error:
             raise RefusedError(f"invalid [{section}] {key}: {error}") from None
 
@@ -97,6 +98,8 @@ def load(
     sections = parse(defaults.read_text(encoding="utf-8"), str(defaults))
     given = [a.removeprefix("cfg:").partition("=") for a in arguments if a.startswith("cfg:")]
     values = {name: value for name, _, value in given}
+    if wrong := [name for name, _, value in given if "=" in value]:
+        raise RefusedError(f"Invalid command line argument: {wrong[0]}")
     for name in (name for name in values if name.startswith("default.")):
         _set(sections, name.removeprefix("default."), values[name])
     if config is None and (home / "conf/custom.ini").exists():
@@ -123,5 +126,7 @@ def _keys(sections: Sections) -> list[tuple[str, str]]:
 
 
 def _set(sections: Sections, name: str, value: str) -> None:
+    """Only a setting that a file has: Grafana ignores the others."""
     section, _, key = name.rpartition(".")
-    sections.setdefault(section or "DEFAULT", {})[key] = value
+    if key in sections.get(section or "DEFAULT", {}):
+        sections[section or "DEFAULT"][key] = value

@@ -40,7 +40,7 @@ def run_sql(
 
 
 def macros(text: str, start: float, end: float) -> str:
-    """The macros of Grafana's PostgreSQL data source that a dashboard is likely to use."""
+    """The macros that a dashboard is likely to use; as in Grafana they end at the first bracket."""
 
     def stamp(at: float) -> str:
         when = datetime.datetime.fromtimestamp(at, datetime.UTC)
@@ -51,7 +51,7 @@ def macros(text: str, start: float, end: float) -> str:
         inner = f"floor(extract(epoch from {column})/{seconds(width):.0f})*{seconds(width):.0f}"
         return inner + (' AS "time"' if found[1] == "timeGroupAlias" else "")
 
-    text = re.sub(r"\$__(timeGroupAlias|timeGroup)\(([^()]*(?:\([^()]*\))?[^()]*)\)", bucket, text)
+    text = re.sub(r"\$__(timeGroupAlias|timeGroup)\(([^)]+)\)", bucket, text)
     text = re.sub(
         r"\$__timeFilter\(([^)]+)\)",
         lambda m: f"{m[1]} BETWEEN {stamp(start)} AND {stamp(end)}",

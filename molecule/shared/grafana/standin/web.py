@@ -6,6 +6,7 @@ import http.server
 import os
 import socket
 import ssl
+import time
 from pathlib import Path
 
 from .app import App
@@ -47,10 +48,11 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, app: App) -> None:
         self.app = app
         self.tls = tls_context(app.settings)
-        host, port = (
-            app.settings.text("server", "http_addr"),
-            app.settings.text("server", "http_port", "3000"),
-        )
+        self._watched = self._modified()
+        self._interval = app.settings.duration("server", "certs_watch_interval")
+        self._look_at = time.monotonic() + self._interval
+        host = app.settings.text("server", "http_addr")
+        port = app.settings.text("server", "http_port", "3000")
         if not host and socket.has_dualstack_ipv6():
             host = "::"
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -76,6 +78,24 @@ class Server(http.server.ThreadingHTTPServer):
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address
+
+    def _modified(self) -> list[float]:
+        files = [self.app.settings.text("server", key) for key in ("cert_file", "cert_key")]
+        return [Path(file).stat().st_mtime for file in files if self.tls and Path(file).exists()]
+
+    def service_actions(self) -> None:
+        """Take a renewed certificate, where `certs_watch_interval` says how often to look."""
+        if not self.tls or not self._interval or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + self._interval
+        if self._modified() == self._watched:
+            return
+        try:
+            self.tls = tls_context(self.app.settings)
+            self._watched = self._modified()
+            LOG.info("Server certificates updated")
+        except RefusedError as error:
+            LOG.error("Could not load the renewed certificate", error=error)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         """The base class writes a traceback for a handshake that fails or a client that leaves."""
