@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 from grafana import repository
-from grafana.standin import accounts, dashboards, directory, ini, main, provisioning
+from grafana.standin import (
+    accounts,
+    dashboards,
+    directory,
+    ini,
+    main,
+    provisioning,
+    queries,
+    secrets_store,
+    sql,
+)
 from grafana.standin import settings as settings_module
 from grafana.standin.log import quoted
 
@@ -315,6 +325,33 @@ def test_first_mapping_that_fits_decides(groups: list[str], expected: tuple[obje
         {"group_dn": "cn=viewers", "org_role": "Viewer"},
     ]
     assert directory.mapped(mappings, groups) == expected
+
+
+def test_secrets_need_the_key_they_were_made_with() -> None:
+    sealed = secrets_store.encrypt({"password": "x"}, "one")
+    assert secrets_store.decrypt(sealed, "one") == {"password": "x"}
+    assert "password" not in sealed
+    with pytest.raises(secrets_store.WrongKeyError):
+        secrets_store.decrypt(sealed, "two")
+    assert secrets_store.token_hash("t", "one") != secrets_store.token_hash("t", "two")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$__timeFilter(at)", "at BETWEEN '1970-01-01T00:00:00Z' AND '1970-01-01T01:00:00Z'"),
+        ("$__timeGroup(at, '5m')", "floor(extract(epoch from at)/300)*300"),
+        ("$__unixEpochFilter(at)", "at >= 0 AND at <= 3600"),
+        ("100 % $$x$$", "100 % $$x$$"),
+    ],
+)
+def test_macros_of_sql(text: str, expected: str) -> None:
+    assert sql.macros(text, 0, 3600) == expected
+
+
+def test_variables_of_an_expression() -> None:
+    text = "rate(a[$__rate_interval]) + b[${__interval}] + c[$__range] + $__range_s"
+    assert queries.interpolated(text, 0, 3600, 15) == ("rate(a[60s]) + b[15s] + c[3600s] + 3600")
 
 
 def test_log_lines_are_logfmt() -> None:
