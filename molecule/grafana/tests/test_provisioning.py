@@ -14,7 +14,7 @@ HOSTS = SITES
 ROOT = Path(__file__).parents[3]
 TEAMS = ("infrastructure", "data-science", "on-call")
 OWN = {"uid": "scenario", "title": "Scenario", "tags": ["lookout", "on-call"]}
-SPARE = {"uid": "spare", "name": "Spare", "type": "prometheus", "url": "https://127.0.0.1:9"}
+SPARE = {"uid": "spare", "name": "Spare", "type": "loki", "url": "https://127.0.0.1:9"}
 SILENCE = {
     "matchers": [{"name": "alertname", "value": "None", "isRegex": False, "isEqual": True}],
     "startsAt": "2100-01-01T00:00:00Z",
@@ -115,28 +115,23 @@ def test_what_is_declared_comes_and_what_is_no_longer_goes(grafana: Grafana) -> 
     assert ada.ask("GET", "/api/dashboards/uid/scenario").status == 200
 
 
-def test_a_folder_may_be_closed_and_opened_again(grafana: Grafana) -> None:
+def test_a_folder_may_be_closed_and_what_somebody_gave_away_is_taken_back(
+    grafana: Grafana, local: Session
+) -> None:
     folders = {
         "infrastructure": {"title": "Infrastructure"},
         "data-science": {"title": "Data science"},
         "on-call": {"title": "On-call", "view": [], "edit": ["Editor"]},
     }
+    gift = {"items": [{"role": "Viewer", "permission": 2}]}
+    assert local.ask("POST", "/api/folders/lookout-infrastructure/permissions", gift).status == 200
     done = converge(grafana.name, grafana_folders=folders)
     assert done.returncode == 0, done.stdout
+    items = local.get("/api/folders/lookout-infrastructure/permissions")
+    assert {item.get("role"): item["permission"] for item in items}["Viewer"] == 1
     vera, edgar = grafana.signed_in("vera"), grafana.signed_in("edgar")
     assert vera.ask("GET", "/api/dashboards/uid/scenario").status == 403
     assert "scenario" not in {found["uid"] for found in vera.get("/api/search")}
     assert edgar.ask("GET", "/api/dashboards/uid/scenario").status == 200
     assert converge(grafana.name).returncode == 0
     assert vera.ask("GET", "/api/dashboards/uid/scenario").status == 200
-
-
-def test_a_permission_that_somebody_gave_away_is_taken_back(
-    grafana: Grafana, local: Session
-) -> None:
-    path = "/api/folders/lookout-on-call/permissions"
-    everybody = {"items": [{"role": "Viewer", "permission": 2}]}
-    assert local.ask("POST", path, everybody).status == 200
-    assert converge(grafana.name).returncode == 0
-    roles = {item.get("role"): item["permission"] for item in local.get(path)}
-    assert roles["Viewer"] == 1
