@@ -41,7 +41,7 @@ PEOPLE = {"ada": "Admin", "edgar": "Editor", "vera": "Viewer"}
 # NET_ADMIN for the firewall, NET_RAW for pings; /srv so that there is a disk to measure
 CAPABILITIES = ["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
 OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--volume=/srv", *CAPABILITIES]
-DIRECTORY = Path(__file__).with_name("demo_directory.yml")
+DIRECTORY = testbed.ROOT / "inventories/demo_directory"
 
 
 def ensure_port_is_free() -> None:

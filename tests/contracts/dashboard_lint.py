@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from dashboard_queries import QueryError, panels, queries, variables
+from grafana_foundation_sdk.models import units
 from metric_names import matchers, selectors
 from promql_parser import BinaryExpr, Expr, NumberLiteral, VectorSelector, parse, walk
 
@@ -22,6 +23,8 @@ NEEDS_UNIT = {"timeseries", "stat", "bargauge"}
 NEEDS_LEGEND = {"timeseries", "stat", "bargauge", "state-timeline"}
 TYPES = NEEDS_UNIT | NEEDS_LEGEND | {"table"}
 WIDTHS = {24, 12, 8, 6}
+# None at all is for the rule about missing ones.
+UNITS = {"", *(unit for unit in vars(units).values() if isinstance(unit, str))}
 # Of what there should be none of, one is bad whatever the alerts compare with.
 ONE = {(1, ">", "orange"), (1, ">", "red")}
 COLOURS = {"warning": "orange", "critical": "red"}
@@ -112,6 +115,16 @@ def choices(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
                 yield f"${name}: {key} is {variable.get(key)!r}, not {value!r}"
 
 
+def _overridden(config: Mapping[str, Any], name: str) -> list[Any]:
+    """A property's values in the overrides of a panel."""
+    return [
+        prop["value"]
+        for override in config.get("overrides", [])
+        for prop in override["properties"]
+        if prop["id"] == name
+    ]
+
+
 def looks(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
     """What each panel needs so that one can read it."""
     for panel in panels(dashboard):
@@ -120,9 +133,12 @@ def looks(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
             yield f"{title}: {kind} is deprecated, or none of the kinds that we use"
         if not panel.get("description"):
             yield f"{title}: no description"
-        defaults = panel.get("fieldConfig", {}).get("defaults", {})
-        if kind in NEEDS_UNIT and not defaults.get("unit"):
+        config = panel.get("fieldConfig", {})
+        unit = config.get("defaults", {}).get("unit", "")
+        if kind in NEEDS_UNIT and not unit:
             yield f"{title}: no unit"
+        for one in {unit, *_overridden(config, "unit")} - UNITS:
+            yield f"{title}: Grafana has no unit {one}"
         targets = panel.get("targets", [])
         if not targets:
             yield f"{title}: no query"
@@ -181,12 +197,7 @@ def thresholds(dashboard: Dashboard, _name: str, known: Known) -> Iterator[str]:
         allowed = set().union(*(known.limits.get(page, set()) for page in pages))
         config = panel.get("fieldConfig", {})
         drawn = [config.get("defaults", {}).get("thresholds", {}).get("steps", [])]
-        drawn += [
-            prop["value"]["steps"]
-            for override in config.get("overrides", [])
-            for prop in override["properties"]
-            if prop["id"] == "thresholds"
-        ]
+        drawn += [found["steps"] for found in _overridden(config, "thresholds")]
         for steps in filter(None, drawn):
             for value, side, colour in sorted(_drawn(steps) - allowed - ONE):
                 yield f"{panel['title']}: {side} {value} in {colour} is no limit of its alerts"

@@ -119,6 +119,15 @@ JOB, INSTANCE = ("templating", "list", 0), ("templating", "list", 1)
         (at(*PANEL, "description", value=None), "Busy: no description"),
         (inside_a_row, "Busy: no description"),
         (at(*PANEL, "fieldConfig", "defaults", "unit", value=None), "Busy: no unit"),
+        (
+            at(*PANEL, "fieldConfig", "defaults", "unit", value="parsecs"),
+            "Busy: Grafana has no unit parsecs",
+        ),
+        (
+            at(*PANEL, "fieldConfig", "overrides", 0, "properties", 0,
+               value={"id": "unit", "value": "days"}),
+            "Busy: Grafana has no unit days",
+        ),
         (at(*PANEL, "targets", value=[]), "Busy: no query"),
         (at(*PANEL, "targets", 0, "legendFormat", value=None), "Busy: no legend for A"),
         (at(*PANEL, "targets", 0, "legendFormat", value="__auto"), "Busy: no legend for A"),

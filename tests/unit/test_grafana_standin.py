@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 from grafana import repository
-from grafana.standin import accounts, dashboards, directory, ini, main, provisioning
+from grafana.standin import (
+    accounts,
+    dashboards,
+    ini,
+    main,
+    provisioning,
+)
 from grafana.standin import settings as settings_module
-from grafana.standin.log import quoted
 
 HOME = repository.HERE / "package/usr/share/grafana"
 
@@ -71,26 +76,6 @@ def log(site: Path) -> str:
 # --- grafana.ini ---
 
 
-def test_values_are_read_as_ini_v1_reads_them() -> None:
-    found = ini.parse(
-        'top = 1\n[a]\nplain = x y \ncolon: z\ncut = secret#1\nraw = """se#c;ret"""\n'
-        'tick = `a#b`\nquoted = "q"\n; no = thing\nempty =\n[a.b]\nk = """two\nlines"""\n',
-        "test",
-    )
-    assert found["DEFAULT"] == {"top": "1"}
-    assert found["a"] == {
-        "plain": "x y", "colon": "z", "cut": "secret", "raw": "se#c;ret", "tick": "a#b",
-        "quoted": "q", "empty": "",
-    }  # fmt: skip
-    assert found["a.b"] == {"k": "two\nlines"}
-
-
-@pytest.mark.parametrize("text", ["nonsense\n", "[server\nx = 1\n", 'a = """open\n'])
-def test_lines_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ini.RefusedError, match="failed to parse"):
-        ini.parse(text, "grafana.ini")
-
-
 def test_layers(site: Path) -> None:
     add(site, "[security]\nadmin_user = file\nadmin_password =\n")
     given = [
@@ -111,16 +96,6 @@ def test_layers(site: Path) -> None:
     assert read.text("server", "root_url").startswith("http://localhost:"), (
         "%(domain)s is filled in"
     )
-
-
-def test_expansion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "secret").write_text(" s$cret\n", encoding="utf-8")
-    monkeypatch.setenv("LOOKOUT_X", "x")
-    assert ini.expand(f"$__file{{{tmp_path}/secret}}") == "s$cret"
-    assert ini.expand("${LOOKOUT_X}-$__env{LOOKOUT_X}-$__other{a}") == "x-x-$__other{a}"
-    assert provisioning.interpolated({"a": ["$LOOKOUT_X $$1 ${LOOKOUT_X}", 1]}) == {
-        "a": ["x $1 x", 1]
-    }
 
 
 @pytest.mark.parametrize(
@@ -284,38 +259,3 @@ def test_ldap_toml_that_is_wrong_leaves_local_users(
     assert app.accounts.sign_in("admin", "admin").server_admin
     with pytest.raises(accounts.SignInError, match="unable to create LDAP client"):
         app.accounts.sign_in("ann", "x")
-
-
-def test_ldap_toml_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LDAP_PASSWORD", "from the environment")
-    text = SERVER.replace('host = "127', 'bind_password = "${LDAP_PASSWORD}"\nhost = "127')
-    (tmp_path / "ldap.toml").write_text(text, encoding="utf-8")
-    (server,) = directory.read(tmp_path / "ldap.toml")
-    assert server["bind_password"].endswith("the environment")
-    (tmp_path / "secret").write_text("in a file\n", encoding="utf-8")
-    text = text.replace("${LDAP_PASSWORD}", f"$__file{{{tmp_path}/secret}}")
-    (tmp_path / "ldap.toml").write_text(text, encoding="utf-8")
-    assert directory.read(tmp_path / "ldap.toml")[0]["bind_password"].endswith("a file")
-    assert server["group_mappings"][0]["org_role"] == "Admin"
-
-
-@pytest.mark.parametrize(
-    ("groups", "expected"),
-    [
-        (["cn=viewers"], ("Viewer", False)),
-        (["CN=Viewers", "cn=admins"], ("Admin", True)),
-        (["cn=operators"], (None, True)),
-        (["cn=others"], (None, False)),
-    ],
-)
-def test_first_mapping_that_fits_decides(groups: list[str], expected: tuple[object, bool]) -> None:
-    mappings: list[dict[str, object]] = [
-        {"group_dn": "cn=operators", "grafana_admin": True},
-        {"group_dn": "cn=admins", "org_role": "Admin", "grafana_admin": True},
-        {"group_dn": "cn=viewers", "org_role": "Viewer"},
-    ]
-    assert directory.mapped(mappings, groups) == expected
-
-
-def test_log_lines_are_logfmt() -> None:
-    assert [quoted(v) for v in ("a", "a b", 'a"b', "", 1)] == ["a", '"a b"', '"a\\"b"', '""', "1"]

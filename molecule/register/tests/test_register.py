@@ -73,9 +73,7 @@ def test_hosts_that_left_the_inventory_are_pruned_and_others_kept() -> None:
     )
     done = converge("mon")
     assert done.returncode == 0, done.stdout[-2000:]
-    assert changed_tasks(done) == [
-        "register : Ensure hosts that left the inventory are gone"
-    ]
+    assert changed_tasks(done) == ["register : Ensure hosts that left the inventory are gone"]
     left = mon.check_output("ls /etc/prometheus/targets/shop /etc/lookout/routes.d").split()
     assert "app.yml" in left
     assert "app" in left

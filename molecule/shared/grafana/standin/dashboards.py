@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Dashboards:
                 if row["provider"] and row["provider"] not in names:
                     self.folders.database.delete("dashboard", uid=row["uid"])
             for provider in self.providers:
-                if not provider.path.exists():
+                if not os.path.exists(provider.path):
                     DASHBOARDS.error(
                         "Cannot read directory", path=provider.path, name=provider.name
                     )
@@ -95,10 +96,17 @@ class Dashboards:
 
     def _poll(self) -> None:
         while not self._stop.wait(min([p.interval for p in self.providers], default=10.0)):
-            with self._lock:
-                for provider in self.providers:
-                    if provider.path.exists() and not provider.read_only:
-                        self._walk(provider)
+            try:
+                self._poll_once()
+            except Exception as error:
+                # A folder or database that is gone for a moment must not end the looking.
+                DASHBOARDS.error("failed to search for dashboards", error=error)
+
+    def _poll_once(self) -> None:
+        with self._lock:
+            for provider in self.providers:
+                if os.path.exists(provider.path) and not provider.read_only:
+                    self._walk(provider)
 
     def _walk(self, provider: Provider) -> None:
         # As in Grafana a file's name is the one behind all symbolic links.

@@ -85,6 +85,7 @@ def _dial(server: dict[str, Any]) -> ldap3.Connection:
         connection = ldap3.Connection(target, raise_exceptions=False, auto_referrals=False)
         try:
             connection.open(read_server_info=False)
+            connection.socket.settimeout(None)
             if tls and server.get("start_tls"):
                 connection.start_tls(read_server_info=False)
             return connection

@@ -26,7 +26,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     for key, file in files.items():
         if not file:
             raise RefusedError(f"{key} cannot be empty when using HTTPS")
-        if not Path(file).exists():
+        if not os.path.exists(file):  # False as well where we may not look
             raise RefusedError(f"cannot find SSL {key} at {file!r}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     newest = settings.text("server", "min_tls_version", "TLS1.2") == "TLS1.3"
@@ -81,7 +81,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def _modified(self) -> list[float]:
         files = [self.app.settings.text("server", key) for key in ("cert_file", "cert_key")]
-        return [Path(file).stat().st_mtime for file in files if self.tls and Path(file).exists()]
+        return [Path(file).stat().st_mtime for file in files if self.tls and os.path.exists(file)]
 
     def service_actions(self) -> None:
         """Take a renewed certificate, where `certs_watch_interval` says how often to look."""
