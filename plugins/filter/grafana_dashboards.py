@@ -121,7 +121,7 @@ def grafana_dashboard_files(files: Mapping[str, str], folders: Mapping[str, Any]
 
 
 def grafana_providers(
-    paths: Sequence[str], folders: Mapping[str, Any], tree: str
+    paths: Sequence[str], folders: Mapping[str, Any], place: str
 ) -> dict[str, Any]:
     """The provisioning file of dashboards: a provider for each folder that has some."""
     used = sorted({path.split("/")[1] for path in paths})
@@ -137,7 +137,7 @@ def grafana_providers(
                 "disableDeletion": False,
                 "allowUiUpdates": False,
                 "updateIntervalSeconds": 60,
-                "options": {"path": f"{tree}/dashboards/{name}"},
+                "options": {"path": f"{place}/{name}"},
             }
             for name in used
         ],

@@ -77,7 +77,7 @@ def test_a_folder_with_dashboards_has_a_provider_and_no_other() -> None:
     [provider] = made["providers"]
     assert provider["folder"] == "On-call"
     assert provider["folderUid"] == "lookout-on-call"
-    assert provider["options"] == {"path": "/t/dashboards/on-call"}
+    assert provider["options"] == {"path": "/t/on-call"}
     assert provider["allowUiUpdates"] is False
 
 
