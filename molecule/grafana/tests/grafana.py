@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hosts import CURL
+from hosts import CURL, wait_for
 from people import password_of
 from testinfra.host import Host
 
@@ -29,6 +29,8 @@ SIGN_IN = "/root/grafana.curl"
 ADMIN = "admin"
 COOKIE = "grafana_session"
 TIMEOUT_SECONDS = 30
+# Grafana keeps what a role may for 60 seconds, and reads dashboards after it answers.
+KEPT_SECONDS = 70
 
 
 def secret(name: str) -> str:
@@ -97,6 +99,10 @@ class Session:
         return ssl.create_default_context(cadata=self.ca).wrap_socket(
             plain, server_hostname=self.name
         )
+
+    def soon(self, method: str, path: str, status: int) -> bool:
+        """Whether it answers so, once it looks up anew what a role may: once in a minute."""
+        return bool(wait_for(lambda: self.ask(method, path).status == status, KEPT_SECONDS))
 
     def get(self, path: str) -> Any:
         """The JSON behind a path, which has to be there."""

@@ -84,6 +84,8 @@ def local(grafana: Grafana) -> Session:
 def sessions(grafana: Grafana, local: Session) -> dict[str, Session]:
     """role -> who has it, signed in."""
     people = {role: grafana.signed_in(name) for role, name in WHO.items()}
+    assert people["viewer"].soon("GET", f"/api/folders/{FOLDER}", 200)
+    assert people["editor"].soon("GET", f"/api/folders/{FOLDER}", 200)
     return {"nobody": grafana.visitor(), "local admin": local, **people}
 
 

@@ -106,13 +106,14 @@ def test_what_is_declared_comes_and_what_is_no_longer_goes(grafana: Grafana) -> 
     done = converge(grafana.name, grafana_extra_dashboards=more, grafana_extra_data_sources=[SPARE])
     assert done.returncode == 0, done.stdout
     ada = grafana.signed_in("ada")
+    assert ada.soon("GET", "/api/dashboards/uid/shop", 200)
     assert ada.get("/api/dashboards/uid/shop")["meta"]["folderUid"] == "lookout-data-science"
     assert ada.get("/api/datasources/uid/spare")["name"] == "Spare"
-    assert ada.ask("GET", "/api/dashboards/uid/scenario").status == 404
+    assert ada.soon("GET", "/api/dashboards/uid/scenario", 404)
     assert converge(grafana.name).returncode == 0
-    assert ada.ask("GET", "/api/dashboards/uid/shop").status == 404
     assert ada.ask("GET", "/api/datasources/uid/spare").status == 404
-    assert ada.ask("GET", "/api/dashboards/uid/scenario").status == 200
+    assert ada.soon("GET", "/api/dashboards/uid/shop", 404)
+    assert ada.soon("GET", "/api/dashboards/uid/scenario", 200)
 
 
 def test_a_folder_may_be_closed_and_what_somebody_gave_away_is_taken_back(
@@ -130,8 +131,8 @@ def test_a_folder_may_be_closed_and_what_somebody_gave_away_is_taken_back(
     items = local.get("/api/folders/lookout-infrastructure/permissions")
     assert {item.get("role"): item["permission"] for item in items}["Viewer"] == 1
     vera, edgar = grafana.signed_in("vera"), grafana.signed_in("edgar")
-    assert vera.ask("GET", "/api/dashboards/uid/scenario").status == 403
+    assert vera.soon("GET", "/api/dashboards/uid/scenario", 403)
     assert "scenario" not in {found["uid"] for found in vera.get("/api/search")}
     assert edgar.ask("GET", "/api/dashboards/uid/scenario").status == 200
     assert converge(grafana.name).returncode == 0
-    assert vera.ask("GET", "/api/dashboards/uid/scenario").status == 200
+    assert vera.soon("GET", "/api/dashboards/uid/scenario", 200)

@@ -61,9 +61,9 @@ def test_a_renewed_certificate_is_the_one_it_shows(grafana: Grafana) -> None:
 
 
 def test_the_admin_gets_back_the_password_of_the_inventory(grafana: Grafana) -> None:
-    words = {"oldPassword": secret("grafana_admin"), "newPassword": "changed-by-hand"}
-    answer = grafana.signed_in(ADMIN).ask("PUT", "/api/user/password", words)
-    assert answer.status == 200, answer
+    local = grafana.signed_in(ADMIN)
+    path = f"/api/admin/users/{local.get('/api/user')['id']}/password"
+    assert local.ask("PUT", path, {"password": "changed-by-hand"}).status == 200
     grafana.refused(ADMIN)
     done = converge(grafana.name)
     assert changed_tasks(done) == ["grafana : Ensure the admin has it"], done.stdout

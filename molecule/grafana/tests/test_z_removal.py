@@ -7,8 +7,12 @@ from play import changed_tasks, converge
 
 HOSTS = SITES
 PLACES = "/etc /opt /usr/bin /usr/sbin /usr/lib /usr/share /usr/local /var/lib /var/log /run"
-# What Prometheus and the gateway know of it goes when the host goes, PostgreSQL's with that one.
-OTHERS = "/etc/(prometheus|postgresql|lookout/(routes|backup).d)|/var/lib/(prometheus|postgresql)"
+# What Prometheus and the gateway know of it, and what it was started from, goes when the host goes;
+# PostgreSQL's with that one; apt forgets the list of its packages at the next update.
+OTHERS = (
+    "/etc/(prometheus|postgresql|lookout/(routes|backup).d)",
+    "/var/lib/(prometheus|postgresql|lookout/started_from|apt/lists)",
+)
 
 
 def test_nothing_of_it_is_left(grafana: Grafana) -> None:
@@ -16,7 +20,7 @@ def test_nothing_of_it_is_left(grafana: Grafana) -> None:
     done = converge(grafana.name, playbook="remove.yml")
     assert done.returncode == 0, done.stdout
     assert not host.package("grafana").is_installed
-    left = host.run(f"find {PLACES} -iname '*grafana*' | grep -vE '^({OTHERS})'")
+    left = host.run(f"find {PLACES} -iname '*grafana*' | grep -vE '^({'|'.join(OTHERS)})/'")
     assert left.stdout == ""
     assert host.check_output(f"systemctl show --property=LoadState --value {UNIT}") == "not-found"
     assert host.run("ss -Hltn 'sport = :3000'").stdout == ""
