@@ -144,3 +144,7 @@ def test_roles_have_grafanas_numbers(folder: dict[str, Any], may: dict[str, int]
 def test_permissions_that_differ_are_found(items: list[dict[str, Any]], wrong: bool) -> None:
     answers = [{"item": "on-call", "json": items}]
     assert g.grafana_permissions_wrong(answers, FOLDERS) == (["on-call"] if wrong else [])
+
+
+def test_a_question_that_was_skipped_says_nothing() -> None:
+    assert g.grafana_permissions_wrong([{"item": "on-call", "skipped": True}], FOLDERS) == []
