@@ -111,6 +111,8 @@ def grafana_source_problems(sources: Sequence[Source]) -> list[str]:
             )
             problems += [f"{where}: a data source has no {', '.join(unknown)}."] if unknown else []
             continue
+        if "$" in str(source.get("password", "")):
+            problems.append(f"{where}: Grafana would replace what follows a $ in the password.")
         if not _UID.fullmatch(str(source["uid"])):
             problems.append(f"{where}: uid must be 1 to 40 letters, digits, _ and -.")
         for key in ("uid", "name"):

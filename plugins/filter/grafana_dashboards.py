@@ -51,10 +51,10 @@ def grafana_permissions_wrong(
     """Folders whose permissions differ, from the answers of `uri` (`item`: the folder's name).
 
     What somebody gave to a single user or a team counts as a difference; what administrators may
-    do everywhere does not.
+    do everywhere does not. A question that was skipped has no answer.
     """
     wrong = []
-    for answer in answers:
+    for answer in (answer for answer in answers if "json" in answer):
         items = [i for i in answer["json"] if i.get("role") != "Admin" and not i.get("inherited")]
         found = {i["role"]: i["permission"] for i in items if i.get("role")}
         others = [i for i in items if not i.get("role")]
@@ -121,7 +121,7 @@ def grafana_dashboard_files(files: Mapping[str, str], folders: Mapping[str, Any]
 
 
 def grafana_providers(
-    paths: Sequence[str], folders: Mapping[str, Any], tree: str
+    paths: Sequence[str], folders: Mapping[str, Any], place: str
 ) -> dict[str, Any]:
     """The provisioning file of dashboards: a provider for each folder that has some."""
     used = sorted({path.split("/")[1] for path in paths})
@@ -137,7 +137,7 @@ def grafana_providers(
                 "disableDeletion": False,
                 "allowUiUpdates": False,
                 "updateIntervalSeconds": 60,
-                "options": {"path": f"{tree}/dashboards/{name}"},
+                "options": {"path": f"{place}/{name}"},
             }
             for name in used
         ],

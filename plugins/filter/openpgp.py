@@ -6,7 +6,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -49,7 +50,8 @@ def _old_length(data: bytes, at: int, kind: int) -> tuple[int, int]:
     return int.from_bytes(data[at : at + octets], "big"), at + octets
 
 
-def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _packets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Tag, place of the header, and body of each packet."""
     at = 0
     while at < len(data):
         header = data[at]
@@ -61,7 +63,7 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
         else:
             tag = (header >> 2) & 0x0F
             length, body = _old_length(data, at + 1, header & 3)
-        yield tag, data[body : body + length]
+        yield tag, at, data[body : body + length]
         at = body + length
 
 
@@ -73,21 +75,51 @@ def _fingerprint(key: bytes) -> str:
     return hashlib.sha1(b"\x99" + len(key).to_bytes(2, "big") + key).hexdigest().upper()  # noqa: S324
 
 
+def _keys(text: str) -> list[tuple[str, bytes]]:
+    """Each key of armoured text, in order: its fingerprint, and its packets up to the next key."""
+    keys: list[tuple[str, bytes]] = []
+    for data in _binary(text):
+        begins = [(start, body) for tag, start, body in _packets(data) if tag == _PUBLIC_KEY]
+        ends = [start for start, _ in begins[1:]] + [len(data)]
+        keys += [(_fingerprint(b), data[s:e]) for (s, b), e in zip(begins, ends, strict=True)]
+    return keys
+
+
+def _checksum(data: bytes) -> bytes:
+    """The CRC-24 at the end of an armoured block (RFC 9580, 6.1.1)."""
+    crc = 0xB704CE
+    for octet in data:
+        crc ^= octet << 16
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x1864CFB if crc & 0x800000 else 0)
+    return crc.to_bytes(3, "big")
+
+
 def openpgp_fingerprints(text: str) -> list[str]:
     """Fingerprints of the primary keys in armoured text, in order; empty where there is none."""
     try:
-        return [
-            _fingerprint(body)
-            for data in _binary(text)
-            for tag, body in _packets(data)
-            if tag == _PUBLIC_KEY
-        ]
+        return [fingerprint for fingerprint, _ in _keys(text)]
     except IndexError:
         raise AnsibleFilterError("a key that ends in its midst") from None
+
+
+def openpgp_only(text: str, fingerprints: Sequence[str]) -> str:
+    """The keys of armoured text that have one of these fingerprints, armoured; empty without one.
+
+    A file of a repository may hold former keys beside the one that it is signed with.
+    """
+    wanted = {fingerprint.replace(" ", "").upper() for fingerprint in fingerprints}
+    data = b"".join(key for fingerprint, key in _keys(text) if fingerprint in wanted)
+    if not data:
+        return ""
+    body = "\n".join(textwrap.wrap(base64.b64encode(data).decode(), 64))
+    checksum = base64.b64encode(_checksum(data)).decode()
+    kind = "PGP PUBLIC KEY BLOCK"
+    return f"-----BEGIN {kind}-----\n\n{body}\n={checksum}\n-----END {kind}-----\n"
 
 
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"openpgp_fingerprints": openpgp_fingerprints}
+        return {"openpgp_fingerprints": openpgp_fingerprints, "openpgp_only": openpgp_only}

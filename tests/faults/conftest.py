@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from fault_site import TESTBED, Site
+from grafana import repository
 
-# NET_ADMIN for the firewall
-HOSTS = json.dumps([{"name": "mon", "options": ["--cap-add", "NET_ADMIN"]}])
+# NET_ADMIN for the firewall; where Grafana's package comes from
+OPTIONS = ["--cap-add", "NET_ADMIN", "--volume", f"{repository.CACHE}:/srv/grafana:ro"]
+HOSTS = json.dumps([{"name": "mon", "options": OPTIONS}])
 
 
 @pytest.fixture
@@ -24,6 +26,7 @@ def new_site(tmp_path: Path) -> Iterator[Callable[[], Site]]:
     def make() -> Site:
         run_id = f"{os.environ.get('LOOKOUT_RUN', 'faults')}-{uuid.uuid4().hex[:6]}"
         made.append(run_id)
+        about = repository.ensure()
         subprocess.run([*TESTBED, "up", run_id], input=HOSTS, text=True, check=True)
         inventory = tmp_path / f"{run_id}.json"
         variables = {
@@ -34,8 +37,12 @@ def new_site(tmp_path: Path) -> Iterator[Callable[[], Site]]:
                 "alice": "$2y$08$PnsdkiDi3FItSUFxHhoY1.AaxBJ5xmGfpPoFsOx9wFR2.HG0Ux62e"
             },
             "tls_authority_passphrase": "{{ lookup('secret', 'tls_authority_passphrase') }}",
+            "grafana_repository_url": "file:/srv/grafana/repository",
+            "grafana_repository_key_url": "file:/srv/grafana/repository/key.asc",
+            "grafana_repository_key_fingerprints": [about["fingerprint"]],
         }
-        groups = {name: {"hosts": {"mon": variables}} for name in ("monitoring", "gateway")}
+        names = ("monitoring", "grafana", "gateway")
+        groups = {name: {"hosts": {"mon": variables}} for name in names}
         inventory.write_text(json.dumps(groups), "utf-8")
         return Site(run_id, inventory)
 

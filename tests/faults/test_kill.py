@@ -25,7 +25,7 @@ from testinfra.host import Host
 KILLS = int(os.environ.get("LOOKOUT_KILLS", "2"))
 SEED = int(os.environ.get("LOOKOUT_SEED", str(random.SystemRandom().randrange(10**6))))
 # Tasks that a run on a fresh monitoring host prints, a little less than all: each kill has to hit.
-TASKS = 280
+TASKS = 340
 # Beyond the start of the task, so that the kill falls into it and not always before it
 MOST_DELAY_SECONDS = 0.5
 
@@ -83,9 +83,27 @@ def assert_runs_what_is_on_disk(host: Host) -> None:
         arguments = host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/cmdline")
         assert f"--{variable}" in arguments.splitlines(), unit
         assert "NoNewPrivs:\t1" in host.check_output(f"cat /proc/{pid}/status"), unit
+    assert_grafana_runs_what_is_on_disk(host)
     digest = host.check_output("curl -fsS http://127.0.0.1:8081/config").strip()
     assert digest in host.file("/etc/nginx/config/digest.conf").content_string
     host.check_output("lookout-firewall status")
+
+
+def assert_grafana_runs_what_is_on_disk(host: Host) -> None:
+    """It reads its tree when it starts: it started after the tree was put there."""
+    tree = host.check_output("readlink -f /etc/lookout/grafana")
+    assert host.check_output("readlink -f /etc/lookout/grafana.loaded") == tree
+    pid = host.check_output("systemctl show --property=MainPID --value grafana-server")
+    assert "--config=/etc/lookout/grafana/grafana.ini" in host.check_output(
+        f"tr '\\0' '\\n' < /proc/{pid}/cmdline"
+    )
+    changed = int(host.check_output("stat -c %Z -- /etc/lookout/grafana"))
+    started = host.check_output(f"echo $(( $(date +%s) - $(ps -o etimes= -p {pid}) ))")
+    assert int(started) + 1 >= changed
+    host.check_output(
+        "curl -fsS --cacert /etc/lookout/tls/ca.pem --netrc-file /etc/lookout/grafana/secrets/netrc"
+        " https://127.0.0.1:3000/grafana/api/dashboards/uid/system-overview"
+    )
 
 
 @pytest.mark.parametrize("number", range(KILLS))

@@ -117,6 +117,7 @@ def test_two_that_hold_together() -> None:
         ({"name": "Prometheus"}, "a.yml and b.yml: two data sources with the name Prometheus"),
         ({"is_default": True}, "prometheus, postgresql-spots: one data source alone"),
         ({"uid": "a b"}, "b.yml: uid must be"),
+        ({"password": "hunter2$HOME"}, "b.yml: Grafana would replace what follows a $"),
         ({"url": ""}, "b.yml: url missing"),
         ({"tls": True}, "b.yml: a data source has no tls"),
     ],

@@ -77,7 +77,7 @@ def test_a_folder_with_dashboards_has_a_provider_and_no_other() -> None:
     [provider] = made["providers"]
     assert provider["folder"] == "On-call"
     assert provider["folderUid"] == "lookout-on-call"
-    assert provider["options"] == {"path": "/t/dashboards/on-call"}
+    assert provider["options"] == {"path": "/t/on-call"}
     assert provider["allowUiUpdates"] is False
 
 
@@ -144,3 +144,7 @@ def test_roles_have_grafanas_numbers(folder: dict[str, Any], may: dict[str, int]
 def test_permissions_that_differ_are_found(items: list[dict[str, Any]], wrong: bool) -> None:
     answers = [{"item": "on-call", "json": items}]
     assert g.grafana_permissions_wrong(answers, FOLDERS) == (["on-call"] if wrong else [])
+
+
+def test_a_question_that_was_skipped_says_nothing() -> None:
+    assert g.grafana_permissions_wrong([{"item": "on-call", "skipped": True}], FOLDERS) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from plugins.filter.openpgp import openpgp_fingerprints
+from plugins.filter.openpgp import openpgp_fingerprints, openpgp_only
 
 
 def gpg(home: Path, *arguments: str) -> str:
@@ -83,3 +83,20 @@ def test_a_key_that_was_cut_off_or_changed_is_refused(home: Path) -> None:
     ):
         with pytest.raises(AnsibleFilterError):
             openpgp_fingerprints("\n".join(broken))
+
+
+def test_only_the_keys_that_are_asked_for_are_kept(home: Path, tmp_path: Path) -> None:
+    text = gpg(home, "--armor", "--export")
+    first, second, third = shown(home)
+    kept = openpgp_only(text, [third.lower(), first, "0" * 40])
+    assert openpgp_fingerprints(kept) == [first, third]
+    file = tmp_path / "kept.asc"
+    file.write_text(kept)
+    lines = gpg(home, "--with-colons", "--show-keys", str(file)).splitlines()
+    assert [line.split(":")[9] for line in lines if line.startswith("uid:")] == [
+        "ed25519 <ed25519@example.com>",
+        "nistp256 <nistp256@example.com>",
+    ]
+    assert sum(line.startswith("sub:") for line in lines) == 2
+    assert openpgp_only(text, ["0" * 40]) == ""
+    assert openpgp_only("", [second]) == ""

@@ -103,6 +103,7 @@ def test_nobody_changes_what_a_role_provides(grafana: Grafana) -> None:
 
 def test_what_is_declared_comes_and_what_is_no_longer_goes(grafana: Grafana) -> None:
     more = {"shop.json": board("shop", "data-science")}
+    kept = grafana.signed_in("ada").get("/api/dashboards/uid/system-overview")["dashboard"]["id"]
     done = converge(grafana.name, grafana_extra_dashboards=more, grafana_extra_data_sources=[SPARE])
     assert done.returncode == 0, done.stdout
     ada = grafana.signed_in("ada")
@@ -110,6 +111,8 @@ def test_what_is_declared_comes_and_what_is_no_longer_goes(grafana: Grafana) -> 
     assert ada.get("/api/dashboards/uid/shop")["meta"]["folderUid"] == "lookout-data-science"
     assert ada.get("/api/datasources/uid/spare")["name"] == "Spare"
     assert ada.soon("GET", "/api/dashboards/uid/scenario", 404)
+    # The same one as before: one that was made anew would have lost whose stars it has.
+    assert ada.get("/api/dashboards/uid/system-overview")["dashboard"]["id"] == kept
     assert converge(grafana.name).returncode == 0
     assert ada.ask("GET", "/api/datasources/uid/spare").status == 404
     assert ada.soon("GET", "/api/dashboards/uid/shop", 404)
