@@ -54,7 +54,12 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["ansible-playbook", "-i", str(inventory), *arguments],
         cwd=root,
-        env={**os.environ, "ANSIBLE_CONFIG": f"{root}/ansible.cfg", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": f"{root}/ansible.cfg",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "NO_COLOR": "1",
+        },
         text=True,
         capture_output=True,
         check=False,
