@@ -106,7 +106,8 @@ def _lines(axes: Any, panel: Panel, answers: Answers) -> None:
         if step["value"] is not None:
             worse = step["color"] if step["color"] != "green" else "orange"
             axes.axhline(step["value"], color=colour(worse), linestyle="--", linewidth=1)
-    axes.set_ylim(bottom=0, top=config.get("max"))
+    # A line that hardly moves would lie upon the frame.
+    axes.set_ylim(bottom=0, top=config.get("max") or axes.get_ylim()[1] * 1.05)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
     axes.tick_params(labelsize=7)
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
