@@ -148,7 +148,7 @@ def build(known: str, settings: dict[str, object] | None) -> None:
     hosts: list[dict[str, object]] = [demo]
     inventory: list[str] = []
     if settings:
-        mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:ro"
+        mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:O"
         directory: dict[str, object] = {
             "name": "directory",
             "suite": "trixie",

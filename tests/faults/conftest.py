@@ -14,7 +14,7 @@ from fault_site import TESTBED, Site
 from grafana import repository
 
 # NET_ADMIN for the firewall; where Grafana's package comes from
-OPTIONS = ["--cap-add", "NET_ADMIN", "--volume", f"{repository.CACHE}:/srv/grafana:ro"]
+OPTIONS = ["--cap-add", "NET_ADMIN", "--volume", f"{repository.CACHE}:/srv/grafana:O"]
 HOSTS = json.dumps([{"name": "mon", "options": OPTIONS}])
 
 

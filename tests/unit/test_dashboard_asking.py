@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tools.dashboards import asking
 from tools.dashboards.asking import AskError, as_opened, by_url, collect
 
 PASSWORD = "a word"  # noqa: S105
@@ -48,7 +49,9 @@ def url(asked: list[str]) -> Iterator[str]:
             body = json.dumps({"status": "success", "data": {"result": result}}).encode()
             if expr == "idle" and "refuse" in path:
                 body = json.dumps({"status": "error", "error": "too much"}).encode()
-            self.send_response(200 if known else 401)
+            # As the gateway does where somebody asks too fast
+            limited = expr == "often" and len(asked) < 3
+            self.send_response(429 if limited else 200 if known else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -75,6 +78,21 @@ def test_it_signs_in_and_asks_what_grafana_would_ask(url: str, asked: list[str])
         '/prometheus/api/v1/query busy{instance="a"}',
         "/prometheus/api/v1/query_range idle",
     ]
+
+
+def test_a_gateway_that_limits_is_asked_again(
+    url: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking.time, "sleep", lambda _: None)
+    ask = by_url(url, "me", PASSWORD, None)
+    [answer] = ask([("query", {"query": "often"})])
+    assert answer["status"] == "success"
+    assert len(asked) == 3
+    asked.clear()
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", -1)
+    with pytest.raises(AskError, match="429"):
+        ask([("query", {"query": "often"})])
+    assert len(asked) == 1
 
 
 def test_a_wrong_password_and_a_refusal_are_said(url: str) -> None:
