@@ -83,7 +83,7 @@ def test_it_signs_in_and_asks_what_grafana_would_ask(url: str, asked: list[str])
 def test_a_gateway_that_limits_is_asked_again(
     url: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking.time, "sleep", lambda _: None)
+    monkeypatch.setattr("tools.dashboards.asking.time.sleep", lambda _: None)
     ask = by_url(url, "me", PASSWORD, None)
     [answer] = ask([("query", {"query": "often"})])
     assert answer["status"] == "success"
