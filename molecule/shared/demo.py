@@ -201,7 +201,8 @@ def main() -> int:
     try:
         if sys.argv[1:] == ["down"]:
             testbed.down(RUN_ID)
-            shutil.rmtree(SECRETS, ignore_errors=True)
+            for folder in (SECRETS, SECRETS.with_name("reports")):
+                shutil.rmtree(folder, ignore_errors=True)
             print("The demo is gone.")
         else:
             up()
