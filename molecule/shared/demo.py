@@ -136,10 +136,8 @@ def answers(path: str) -> bool:
 def signs_in(person: str) -> bool:
     """Whether Grafana lets somebody in whom the directory knows."""
     body = json.dumps({"user": person, "password": password()})
-    return (
-        ask("POST", GRAFANA.removesuffix("/"), {"Content-Type": "application/json"}, body)
-        == http.HTTPStatus.OK
-    )
+    headers = {"Content-Type": "application/json"}
+    return ask("POST", GRAFANA, headers, body) == http.HTTPStatus.OK
 
 
 def build(known: str, settings: dict[str, object] | None) -> None:
