@@ -42,7 +42,7 @@ def test_who_may_do_what_there(host: Host, browser: Started) -> None:
         f"echo 1 > {name}",
         f"touch {name}",
         f"ln {name} {DIRECTORY}/1-1",
-        f"mv /home/stranger/.profile {name}",
+        f"mv ~stranger/.profile {name}",
         f"chmod 777 {DIRECTORY}",
         f"mv {DIRECTORY} /run/lookout/other",
         f"rmdir {DIRECTORY}",
