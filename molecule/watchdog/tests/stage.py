@@ -15,7 +15,7 @@ DIRECTORY = "/run/lookout/watchdog"
 SCENARIO = Path(__file__).parents[1]
 VALIDATE = "/usr/local/bin/lookout-validate"
 # Seconds, of converge.yml
-SCAN, GRACE, VALIDATION = 1, 2, 4
+SCAN, GRACE, VALIDATION, FIRST_VALIDATION = 1, 2, 6, 10
 TOLERANCE = 0.5
 # Says when a process ended, on the host's clock: what asks from outside is late on a busy machine.
 OBSERVER = """

@@ -53,31 +53,35 @@ def test_who_may_do_what_there(host: Host, browser: Started) -> None:
     assert host.file(name).exists
 
 
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [
-        ("date +%s > {name}", "owner"),
-        (f"{VALIDATE} {{pid}}", "owner"),
-        ("ln -s /etc/passwd {name}", "symlink"),
-        ("ln -s /dev/zero {name}", "symlink"),
-        ("mkfifo {name}", "no_file"),
-        ("truncate -s 1G {name}", "size"),
-        ("date -d tomorrow +%s > {name}", "future"),
-        ("date +%s > {directory}/hello", "name"),
-    ],
-)
-def test_what_a_stranger_puts_there_is_no_validation_and_goes(
-    host: Host, browser: Started, command: str, reason: str
-) -> None:
-    name = f"{DIRECTORY}/{browser.pid}-{browser.start}"
-    series = f'watchdog_validations_refused_total{{reason="{reason}"}}'
-    before, passwords = metric(host, series), host.check_output("sha256sum /etc/passwd")
-    text = command.format(name=name, pid=browser.pid, directory=DIRECTORY)
-    assert stranger(host, text) == 0
+# How a stranger makes each file, and why it is no validation
+ATTACKS = [
+    ("date +%s > {name}", "owner"),
+    ("ln -s /etc/passwd {name}", "symlink"),
+    ("ln -s /dev/zero {name}", "symlink"),
+    ("mkfifo {name}", "no_file"),
+    ("truncate -s 1G {name}", "size"),
+    ("date -d tomorrow +%s > {name}", "future"),
+    ("date +%s > {directory}/hello", "name"),
+]
+
+
+def test_what_a_stranger_puts_there_is_no_validation_and_goes(host: Host, browser: Started) -> None:
+    """The very name that the driver is about to use is taken, too."""
+    base = f"{DIRECTORY}/{browser.pid}-{browser.start}"
+    names = [base, *(f"{base}.{number:016x}" for number in range(1, len(ATTACKS)))]
+    series = 'watchdog_validations_refused_total{{reason="{}"}}'
+    before = {reason: metric(host, series.format(reason)) for _, reason in ATTACKS}
+    passwords = host.check_output("sha256sum /etc/passwd")
+    commands = [
+        command.format(name=name, directory=DIRECTORY)
+        for name, (command, _) in zip(names, ATTACKS, strict=True)
+    ]
+    assert stranger(host, " && ".join(commands)) == 0
     # The driver validates all the same, under the name or beside it.
     browser.validate()
-    assert wait_for(lambda: metric(host, series) > before, 10)
-    left = host.check_output(f"find {DIRECTORY} -mindepth 1 -printf '%%u %%f\\n'").split()
+    for reason, count in before.items():
+        assert wait_for(lambda r=reason, c=count: metric(host, series.format(r)) > c, 10), reason
+    left = host.check_output(f"find {DIRECTORY} -mindepth 1 -printf '%u %f\\n'").split()
     assert left[::2] == ["driver"]
     assert left[1].startswith(f"{browser.pid}-{browser.start}")
     assert host.check_output("sha256sum /etc/passwd") == passwords

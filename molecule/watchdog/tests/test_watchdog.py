@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hosts import CURL, put, wait_for
 from stage import (
+    FIRST_VALIDATION,
     GRACE,
     SCAN,
     TOLERANCE,
@@ -57,7 +58,7 @@ def test_validated_it_lives_and_once_it_is_not_it_ends_in_time(host: Host) -> No
     root = start(host, "validated", *standin("validated", "stubborn"))
     for _ in range(5):
         root.validate()
-        time.sleep(VALIDATION / 2)
+        time.sleep(VALIDATION / 3)
     assert root.alive
     members = tree(host, root)
     assert len(members) == 3
@@ -82,7 +83,9 @@ def test_validated_it_lives_and_once_it_is_not_it_ends_in_time(host: Host) -> No
 def test_never_validated_it_ends(host: Host) -> None:
     began = now(host)
     root = start(host, "never", *standin("validated", "calm"))
-    assert VALIDATION - SCAN < root.ended(30) - began < VALIDATION + SCAN + GRACE + TOLERANCE + 1
+    late = root.ended(40) - began - FIRST_VALIDATION
+    # A second for its start
+    assert -SCAN < late < SCAN + GRACE + TOLERANCE + 1
     assert metric(host, 'watchdog_kills_total{reason="never_validated",rule="validated"}') >= 1
 
 
@@ -100,7 +103,7 @@ def test_a_storm_of_forks_ends(host: Host) -> None:
     """Processes whose parents end at once, and which ignore SIGTERM."""
     root = start(host, "storm", *standin("small", "storm"))
     root.ended(30)
-    assert wait_for(lambda: host.run("pgrep -f 'standin.py lookout-test-small'").stdout == "", 10)
+    assert wait_for(lambda: host.run("pgrep -f '[s]tandin.py lookout-test-small'").stdout == "", 10)
 
 
 def test_a_kill_is_told_to_sentry(host: Host) -> None:
@@ -149,7 +152,7 @@ def test_it_may_do_no_more_than_it_needs(host: Host) -> None:
     for kind in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
         assert int(status[kind], 16) == CAPABILITIES, kind
     assert status["Uid"].split()[0] == str(host.user("lookout-watchdog").uid)
-    for place in ("/etc", "/usr", "/var/lib", "/run", "/home"):
+    for place in ("/etc", "/usr", "/var/lib", "/home"):
         refused = host.run(f"nsenter --target {pid} --mount -- touch {place}/lookout-probe")
         assert refused.rc != 0, f"{UNIT} can write to {place}"
     shown = host.check_output(f"systemd-analyze security --no-pager {UNIT}")
@@ -177,7 +180,7 @@ def test_a_thousand_processes_cost_it_less_than_20_ms(host: Host) -> None:
         assert cpu / scans < MOST_SCAN_SECONDS
         assert int(shown.split()[1]) < MOST_MEMORY_KB
     finally:
-        host.check_output("systemctl stop sleepers.service")
+        host.check_output("systemctl kill --signal=KILL sleepers.service")
 
 
 def test_its_metrics_are_those_that_rules_name(host: Host) -> None:

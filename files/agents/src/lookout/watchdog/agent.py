@@ -121,8 +121,9 @@ class Agent:
         return Tree(self.table.scan())
 
     def _forget(self, tree: Tree) -> None:
-        for asked in [one for one in self._identities if not tree.alive(one[0])]:
-            del self._identities[asked]
+        if len(self._identities) > 2 * len(tree.processes):
+            for asked in [one for one in self._identities if not tree.alive(one[0])]:
+                del self._identities[asked]
         for key in [one for one in self._exact if not tree.alive(one)]:
             del self._exact[key]
         if len(self._said) > MOST_SAID:
@@ -239,7 +240,7 @@ class Agent:
 
 
 def known_users(options: WatchdogOptions) -> dict[str, int]:
-    """Numbers of all users that the configuration names; KeyError names one that is not there."""
+    """Numbers of all users that the configuration names; they are there, as it was checked."""
     named = {
         *options.validation.validators,
         *(user for rule in options.rules for user in rule.users),

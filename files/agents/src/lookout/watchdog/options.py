@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,15 @@ from lookout.kit.options import Options
 
 # Ended by no rule: without them nobody could look at what went wrong.
 ALWAYS_PROTECTED = ("systemd", "sshd", "sshd-session", "sshd-auth")
+
+
+def unknown_users(key: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Problems of users that the host does not have."""
+    for name in names:
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            yield f"{key}: must be users of this host, there is no {name}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Rule:
                 yield "command: must not match an empty command line"
         except re.error as error:
             yield f"command: must be a regular expression: {error}"
+        yield from unknown_users("users", self.users)
         if self.memory_megabytes is None and not self.validation_required:
             yield "memory_megabytes: must be a number where no validation is required"
 
@@ -59,6 +70,10 @@ class Validation:
     directory: Path = Path("/run/lookout/watchdog")
     # Users who may validate processes of others; root and the process's own user always may.
     validators: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[str]:
+        """Find users that the host does not have."""
+        yield from unknown_users("validators", self.validators)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,7 @@ class Tree:
 
     def __init__(self, processes: Mapping[int, Process]) -> None:
         self.processes = processes
-        self._below: dict[int, list[Process]] = defaultdict(list)
-        for process in processes.values():
-            self._below[process.parent].append(process)
-            if process.session != process.pid:
-                self._below[process.session].append(process)
+        self._below: dict[int, list[Process]] | None = None
 
     def alive(self, key: Key) -> Process | None:
         """The process of a key, unless it has ended (or its number is another's)."""
@@ -34,11 +30,24 @@ class Tree:
         them leads: nobody joins a session, all in it come from its leader, and the kernel gives the
         leader's number to nobody else as long as one of them lives.
         """
+        if self._below is None:
+            self._below = self._parents_and_leaders()
         found: dict[int, Process] = {}
         open_ends = [process for process in map(self.alive, keys) if process is not None]
         while open_ends:
             process = open_ends.pop()
             if process.pid not in found:
                 found[process.pid] = process
-                open_ends += [other for other in self._below[process.pid] if other.pid > FIRST]
+                open_ends += [
+                    other for other in self._below.get(process.pid, ()) if other.pid > FIRST
+                ]
         return list(found.values())
+
+    def _parents_and_leaders(self) -> dict[int, list[Process]]:
+        """What each process started, and who is in the session that it leads."""
+        below: dict[int, list[Process]] = defaultdict(list)
+        for process in self.processes.values():
+            below[process.parent].append(process)
+            if process.session not in (process.pid, process.parent):
+                below[process.session].append(process)
+        return below

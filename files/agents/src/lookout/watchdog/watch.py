@@ -68,7 +68,7 @@ class Watch:
         self._validators = validators | {ROOT_USER}
         self._longest_gap = longest_gap_seconds
         self._last = NEVER
-        self._matches: dict[tuple[Key, str], Rule | None] = {}
+        self._matches: dict[int, tuple[Process, Rule | None]] = {}
         self._since: dict[Key, float] = {}
         self._members: dict[Key, tuple[Key, ...]] = {}
         self._validated: dict[Key, float] = {}
@@ -131,12 +131,16 @@ class Watch:
 
     def _rule_of(self, process: Process) -> Rule | None:
         """The first rule that matches; asked once, until the process runs another program."""
-        asked = (process.key, process.name)
-        if asked not in self._matches:
-            if process.is_kernel or (identity := self._identify(process)) is None:
-                return None
+        known = self._matches.get(process.pid)
+        if known and (known[0].key, known[0].name) == (process.key, process.name):
+            rule = known[1]
+        elif process.is_kernel:
+            rule = None
+        elif (identity := self._identify(process)) is None:
+            return None
+        else:
             program = identity.program or process.name
-            self._matches[asked] = next(
+            rule = next(
                 (
                     rule
                     for rule, pattern in self._rules
@@ -146,22 +150,25 @@ class Watch:
                 ),
                 None,
             )
-        return self._matches[asked]
+        self._matches[process.pid] = (process, rule)
+        return rule
 
     def _roots(self, tree: Tree) -> dict[Process, Rule]:
         """Topmost processes that match: what one of them started belongs to it."""
         matching = {}
-        for process in tree.processes.values():
-            rule = self._rule_of(process)
+        known, processes = self._matches, tree.processes
+        for pid, process in processes.items():
+            # The very same object: nothing about the process changed since the last scan.
+            last = known.get(pid)
+            rule = last[1] if last and last[0] is process else self._rule_of(process)
             if rule is not None and process.state not in "ZX":
                 matching[process] = rule
-        current = {(process.key, process.name) for process in tree.processes.values()}
-        for asked in self._matches.keys() - current:
-            del self._matches[asked]
+        if len(known) > len(processes):
+            self._matches = {pid: one for pid, one in known.items() if pid in processes}
         return {
             process: rule
             for process, rule in matching.items()
-            if not any(matching.get(above) is rule for above in ancestors(process, tree.processes))
+            if not any(matching.get(above) is rule for above in ancestors(process, processes))
         }
 
     def _take_in(
