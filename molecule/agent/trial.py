@@ -1,7 +1,7 @@
 """An agent that does what it is told: the role and the kit are what is tested here.
 
-In each round it reads /run/lookout-trial/order: `raise` raises once, `hang` does not come back, `report`
-sends a message. As a oneshot it writes how often it ran.
+In each round it reads and empties /run/lookout-trial/order: `raise` raises, `hang` does not come
+back, `report` sends a message. As a oneshot it writes how often it ran.
 """
 
 from __future__ import annotations

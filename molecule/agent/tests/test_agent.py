@@ -136,7 +136,8 @@ def test_a_log_file_that_takes_nothing_is_said_once_and_counted(host: Host) -> N
         assert said.count("takes no lines") == 1
     finally:
         host.check_output(f"rm -f {LOG}")
-    assert wait_for(lambda: host.file(LOG).exists)
+    order(host, "raise")
+    assert wait_for(lambda: "as it was told" in host.run(f"cat {LOG}").stdout), "it writes again"
 
 
 def test_it_reports_and_goes_on_where_nobody_listens(host: Host) -> None:
