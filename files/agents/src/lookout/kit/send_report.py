@@ -18,7 +18,6 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.transport import HttpTransport
 
-
 # Debian's bundle; a host without ca-certificates has none
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
