@@ -1,1 +1,1 @@
-"""Health checks: every few minutes they look at the host, and say what changed since the last time."""
+"""Health checks: what is wrong on this host, and what of that changed since the last run."""

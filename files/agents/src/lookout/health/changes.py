@@ -1,4 +1,4 @@
-"""What changed since the last run, and what of it is to be told. Pure: the clock comes from outside."""
+"""What changed since the last run, and what of it is to be told: pure, without a clock."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Message:
 
 
 def follow(former: Entry | None, failing: bool, now: float) -> Entry:
-    """The entry after a run. Unknown before is no change: it counts from now, and nobody was told."""
+    """The entry after a run. Unknown before is no change: it counts from now on."""
     if former is None:
         return Entry(failing, now)
     recent = tuple(moment for moment in former.changes if now - moment < FLAPPING_SECONDS)

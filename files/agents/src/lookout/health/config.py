@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -135,10 +135,9 @@ class HealthOptions(Options):
     registered_dir: Path = Path("/etc/lookout/health.d")
     metrics_file: Path = Path("/var/lib/prometheus/node-exporter/health.prom")
     state_file: Path = Path("/var/lib/lookout/health/state.json")
-    spare_state_file: Path = option(
-        Path("/run/lookout/health/state.json"), help="in memory, for when the disk is full"
-    )
-    tls: Tls = Tls()
+    # In memory, for when the disk is full
+    spare_state_file: Path = Path("/run/lookout/health/state.json")
+    tls: Tls = field(default_factory=Tls)
     # Checks side by side
     workers: int = option(8, at_least=1, at_most=32)
     systemctl_limit_seconds: float = option(10.0, at_least=0.1, at_most=120)

@@ -26,7 +26,7 @@ class Tls:
     key: Path | None = None
 
     def context(self, trust: str, verify: bool = True) -> ssl.SSLContext:
-        """A context that trusts the site's CA or those of the system; the client's files are read anew."""
+        """A context that trusts the site's CA, or those of the system."""
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             if not verify:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,6 @@ from lookout.health.config import Checks
 from lookout.health.results import Result
 from lookout.kit.config import ConfigError, parse
 
-LOG = logging.getLogger("lookout.health")
 T = TypeVar("T")
 _FIX = "run site.yml for this host, or delete the file"
 
@@ -48,7 +46,7 @@ def _first_of_each(things: Iterable[T], name: Callable[[T], Any]) -> tuple[T, ..
 
 
 def join(all_checks: Iterable[Checks]) -> Checks:
-    """One list of several. What stands twice counts as it stands first: the operator's own words."""
+    """One list of several. What stands twice counts as it stands first, which is the operator's."""
     every = list(all_checks)
     return Checks(
         _first_of_each((d for c in every for d in c.disks), lambda disk: disk.path),

@@ -55,7 +55,8 @@ def _judge(check: Check) -> tuple[Result, ...]:
         return check.judge()
     except CheckError as error:
         return check.gives_up(str(error))
-    except Exception as error:  # noqa: BLE001 - one check's mistake must not end the others
+    except Exception as error:
+        # One check's mistake must not end the others.
         return check.gives_up(f"the check itself failed: {type(error).__name__}: {error}")
 
 

@@ -130,7 +130,7 @@ def judge_timer(
 def judge(
     units: Sequence[str], schedules: Sequence[Schedule], ask: Show, now: float
 ) -> tuple[Result, ...]:
-    """Judge all units and timers with one question, and a second one where timers start services."""
+    """Judge all units and timers by one question, and a second one about the timers' services."""
     shown = ask([*units, *(schedule.name for schedule in schedules)])
     timers = shown[len(units) :]
     started = [timer.get("Unit", "") for timer in timers]
