@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lookout.health.results import CheckError, Result
 
+COMMAND = "stat"
 # What can be killed is gone by then.
 _KILL_SECONDS = 0.2
 
@@ -49,7 +50,7 @@ def parse(text: str) -> Usage:
 
 def read(path: Path, limit_seconds: float) -> Usage:
     """Ask a child: one that hangs on a dead mount is left behind, as nothing can end it."""
-    argv = ["stat", "--file-system", "--format=%b %f %a %c %d", "--", str(path)]
+    argv = [COMMAND, "--file-system", "--format=%b %f %a %c %d", "--", str(path)]
     child = subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"LC_ALL": "C"}
     )
