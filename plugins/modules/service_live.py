@@ -166,7 +166,7 @@ def systemctl(*arguments: str) -> str:
 def unit_state(unit: str) -> dict[str, str]:
     names = (
         "LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,"
-        "ExecMainStartTimestampMonotonic"
+        "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic"
     )
     shown = systemctl("show", "--property", names, unit)
     state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
@@ -181,9 +181,11 @@ def started_at(state: dict[str, str]) -> float:
     """Start of the main process in seconds since the epoch, on the clock as it is now.
 
     The monotonic stamp is used because a clock that was set after the start would make every
-    file look newer (or older) than the process.
+    file look newer (or older) than the process. A timer has no process: it reads its file when it
+    becomes active.
     """
-    age = time.monotonic() - int(state["ExecMainStartTimestampMonotonic"]) / 1e6
+    stamp = state.get("ExecMainStartTimestampMonotonic") or state["ActiveEnterTimestampMonotonic"]
+    age = time.monotonic() - int(stamp) / 1e6
     return time.time() - age
 
 

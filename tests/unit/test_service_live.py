@@ -97,6 +97,11 @@ def test_start_is_counted_on_the_clock_as_it_is_now(monkeypatch: pytest.MonkeyPa
     assert service_live.started_at(state) == pytest.approx(now + 3600 - STARTED_SECONDS_AGO, abs=1)
 
 
+def test_a_timer_has_read_its_file_when_it_became_active() -> None:
+    state = {"ActiveEnterTimestampMonotonic": running()["ExecMainStartTimestampMonotonic"]}
+    assert service_live.started_at(state) == pytest.approx(time.time() - STARTED_SECONDS_AGO, abs=1)
+
+
 def test_newest_change_counts_a_rename_and_no_copied_time(tmp_path: Path) -> None:
     old, fresh = tmp_path / "flags", tmp_path / "flags.new"
     before = time.time()
