@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lookout.health import disks
 from lookout.health.disks import Usage
 from lookout.health.results import CheckError

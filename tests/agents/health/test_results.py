@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+
 from lookout.health.results import Check, CheckError, Result, run_all
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lookout.health.changes import FAILING, FLAPPING, OK, Entry
 from lookout.health.state import State, StateError, dump, load, parse, save
 from lookout.kit.files import write_atomically

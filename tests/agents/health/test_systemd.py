@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lookout.health import systemd
 from lookout.health.systemd import Properties, Schedule, moment
 
@@ -24,10 +25,10 @@ IDLE = {**ACTIVE, "ActiveState": "inactive", "SubState": "dead"}
 
 
 def timer_problem(
-    schedule: Schedule | None = None, service: Properties | None = None, **timer: str
+    changed: Properties, max_age_hours: float | None = None, service: Properties = IDLE
 ) -> str:
-    asked = schedule or Schedule("a.timer")
-    return systemd.judge_timer(asked, {**TIMER, **timer}, service or IDLE, NOW)[0].problem
+    schedule = Schedule("a.timer", max_age_hours)
+    return systemd.judge_timer(schedule, {**TIMER, **changed}, service, NOW)[0].problem
 
 
 def test_blocks_are_split() -> None:
@@ -82,32 +83,33 @@ def test_a_timer_that_runs() -> None:
 
 
 def test_a_timer_that_waits_for_its_first_run() -> None:
-    assert timer_problem(LastTriggerUSec="") == ""
-    assert "has never run" in timer_problem(Schedule("a.timer", 9), LastTriggerUSec="")
-    assert timer_problem(Schedule("a.timer", 11), LastTriggerUSec="") == ""
+    never = {"LastTriggerUSec": ""}
+    assert timer_problem(never) == ""
+    assert "has never run" in timer_problem(never, 9)
+    assert timer_problem(never, 11) == ""
 
 
 def test_a_timer_whose_last_run_is_too_long_ago() -> None:
-    said = timer_problem(Schedule("a.timer", 0.5))
+    said = timer_problem({}, 0.5)
     assert said == "its last run was 52 min ago, the limit is 0.5 h"
 
 
 def test_a_timer_that_missed_its_run() -> None:
     late = {"NextElapseUSecRealtime": "Wed 2026-11-25 20:52:23 UTC"}
-    assert timer_problem(**late) == "its run of 1.0 h ago did not take place"
-    assert timer_problem(service=ACTIVE, **late) == "", "it runs, longer than its interval"
+    assert timer_problem(late) == "its run of 1.0 h ago did not take place"
+    assert timer_problem(late, service=ACTIVE) == "", "it runs, longer than its interval"
 
 
 def test_a_timer_without_a_next_run() -> None:
     none = {"NextElapseUSecRealtime": "", "NextElapseUSecMonotonic": "infinity"}
-    assert timer_problem(**none) == "it has no next run"
-    assert timer_problem(**{**none, "NextElapseUSecMonotonic": "1h 2min"}) == ""
-    assert timer_problem(service=ACTIVE, **none) == "", "it is counted from the end of this run"
+    assert timer_problem(none) == "it has no next run"
+    assert timer_problem({**none, "NextElapseUSecMonotonic": "1h 2min"}) == ""
+    assert timer_problem(none, service=ACTIVE) == "", "it is counted from the end of this run"
 
 
 def test_a_timer_that_is_stopped_or_masked() -> None:
-    assert "does not run: it is masked" in timer_problem(LoadState="masked")
-    stopped = timer_problem(ActiveState="inactive", SubState="dead")
+    assert "does not run: it is masked" in timer_problem({"LoadState": "masked"})
+    stopped = timer_problem({"ActiveState": "inactive", "SubState": "dead"})
     assert stopped == "it does not run: inactive (dead)"
 
 
