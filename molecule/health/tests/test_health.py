@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hosts import CURL, connect, host_names, put, wait_for
-from play import changed_tasks, converge
+from hosts import CURL, put, wait_for
 from testinfra.host import Host
 from units import assert_hardened, main_pid
 
@@ -30,9 +29,8 @@ UNITS = {
     "report.timer": "[Timer]\nOnCalendar=hourly\n",
     "never.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
     "never.timer": "[Timer]\nOnCalendar=2020-01-01\n",
-    "masked.service": "[Service]\nExecStart=/bin/sleep infinity\n",
-    "masked.timer": "[Timer]\nOnCalendar=hourly\n",
 }
+MASKED = ("masked.service", "masked.timer")
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,8 @@ def _surroundings(host: Host) -> Iterator[None]:
     )
     for name, text in UNITS.items():
         host.check_output("sh -c %s", f"cat > /etc/systemd/system/{name} <<'.'\n{text}.\n")
+    for name in MASKED:
+        host.check_output(f"ln -sf /dev/null /etc/systemd/system/{name}")
     host.check_output("systemctl daemon-reload")
     host.check_output("mkdir -p /root/events /srv/small")
     start_sentry(host)
@@ -135,10 +135,8 @@ def _surroundings(host: Host) -> Iterator[None]:
     host.check_output(
         f"rm -rf {DECLARED} /root/events /usr/local/share/ca-certificates/expired.crt"
     )
-    names = " ".join(UNITS)
-    host.check_output("systemctl unmask --runtime masked.service masked.timer")
-    host.check_output(f"systemctl stop {names}")
-    host.check_output(f"sh -c 'cd /etc/systemd/system && rm {names}'")
+    host.check_output(f"systemctl stop {' '.join(UNITS)}")
+    host.check_output(f"sh -c 'cd /etc/systemd/system && rm {' '.join([*UNITS, *MASKED])}'")
     host.check_output(
         "sh -c 'update-ca-certificates; systemctl daemon-reload; systemctl reset-failed'"
     )
@@ -177,7 +175,7 @@ def test_what_roles_registered_is_looked_at_and_well(host: Host) -> None:
 
 def test_it_is_run_every_five_minutes(host: Host) -> None:
     shown = host.check_output("systemctl show --property=TimersCalendar lookout-health.timer")
-    assert "OnCalendar=*:00/5:00" in shown
+    assert "OnCalendar=*-*-* *:00/5:00" in shown
     host.check_output("systemctl start lookout-health.timer")
     due = host.check_output("systemctl list-timers --output=json lookout-health.timer")
     host.check_output("systemctl stop lookout-health.timer")
@@ -241,7 +239,6 @@ def test_every_fault_is_found_told_once_and_told_again_when_it_is_over(host: Hos
 
 
 def test_what_never_was_as_it_should_be_says_why_and_holds_up_nobody(host: Host) -> None:
-    host.check_output("systemctl mask --runtime masked.service masked.timer")
     # A timer whose time is over elapses at once.
     host.check_output("systemctl start never.timer")
     since = now(host)
@@ -379,33 +376,19 @@ def test_it_is_small_while_it_works_and_may_do_no_more_than_it_needs(host: Host)
         host,
         endpoints=[
             {"url": "https://localhost:9100/metrics", "name": "node_exporter"},
-            {"url": "http://127.0.0.1:8480/hang", "name": "hang", "limit_seconds": 6},
+            {"url": "http://127.0.0.1:8480/hang", "name": "hang", "limit_seconds": 60},
         ],
     )
     host.check_output(f"systemctl start --no-block {UNIT}")
-    assert wait_for(lambda: main_pid(host, UNIT))
-    sizes = []
-    for _ in range(6):
-        time.sleep(0.3)
-        shown = host.run(f"grep ^Pss: /proc/{main_pid(host, UNIT)}/smaps_rollup").stdout
-        sizes += [int(shown.split()[1])] if shown else []
-    assert_hardened(host, UNIT, 2.0, "lookout-health")
-    print(f"{max(sizes)} kB PSS")
-    assert max(sizes) < MOST_MEMORY_KB
-    assert wait_for(lambda: main_pid(host, UNIT) == 0)
-    host.check_output(f"rm {DECLARED}")
-    run(host)
-
-
-def test_switched_off_it_leaves_nothing_and_comes_back() -> None:
-    done = converge(*host_names(), health_enabled=False)
-    assert done.returncode == 0, done.stdout
-    for name in host_names():
-        left = connect(name).check_output(
-            "find / -xdev -not -path '/proc/*' -path '*health*' -not -path '*/lookout/health.d*'"
-            " -not -path '/root/*' -not -path '/usr/*' -not -path '/var/log/journal/*'"
-        )
-        assert left == ""
-    done = converge(*host_names())
-    assert done.returncode == 0, done.stdout
-    assert "health : Ensure the checks have run once" in changed_tasks(done)
+    try:
+        assert wait_for(lambda: main_pid(host, UNIT))
+        sizes = []
+        for _ in range(5):
+            time.sleep(0.3)
+            shown = host.check_output(f"grep ^Pss: /proc/{main_pid(host, UNIT)}/smaps_rollup")
+            sizes.append(int(shown.split()[1]))
+        print(f"{max(sizes)} kB PSS")
+        assert max(sizes) < MOST_MEMORY_KB
+        assert_hardened(host, UNIT, 2.0, "lookout-health")
+    finally:
+        host.check_output(f"systemctl stop {UNIT}")
