@@ -178,14 +178,14 @@ def unit_state(unit: str) -> dict[str, str]:
 
 
 def started_at(state: dict[str, str]) -> float:
-    """Start of the main process in seconds since the epoch, on the clock as it is now.
+    """Start of the main process, or of a timer, in seconds since the epoch by today's clock.
 
     The monotonic stamp is used because a clock that was set after the start would make every
-    file look newer (or older) than the process. A timer has no process: it reads its file when it
-    becomes active.
+    file look newer (or older) than the process.
     """
-    stamp = state.get("ExecMainStartTimestampMonotonic") or state["ActiveEnterTimestampMonotonic"]
-    age = time.monotonic() - int(stamp) / 1e6
+    # A timer has no process.
+    start = state.get("ExecMainStartTimestampMonotonic") or state["ActiveEnterTimestampMonotonic"]
+    age = time.monotonic() - int(start) / 1e6
     return time.time() - age
 
 

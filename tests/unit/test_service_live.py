@@ -73,6 +73,14 @@ def test_plan(
     assert service_live.plan(running(**state), newest, *links) == actions
 
 
+def test_plan_restarts_a_timer_that_is_older_than_its_file() -> None:
+    """It has no process: what counts is when it began to wait."""
+    timer = running()
+    timer["ActiveEnterTimestampMonotonic"] = timer.pop("ExecMainStartTimestampMonotonic")
+    assert service_live.plan(timer, time.time() - 50, None, None) == ["restart"]
+    assert service_live.plan(timer, time.time() - 200, None, None) == []
+
+
 @pytest.mark.parametrize("state", ["not-found", "masked", "bad-setting"])
 def test_plan_refuses_a_unit_that_is_not_there(state: str) -> None:
     with pytest.raises(service_live.ServiceError, match=f"the unit is {state}"):
@@ -95,11 +103,6 @@ def test_start_is_counted_on_the_clock_as_it_is_now(monkeypatch: pytest.MonkeyPa
     assert service_live.started_at(state) == pytest.approx(now - STARTED_SECONDS_AGO, abs=1)
     monkeypatch.setattr(time, "time", lambda: now + 3600)
     assert service_live.started_at(state) == pytest.approx(now + 3600 - STARTED_SECONDS_AGO, abs=1)
-
-
-def test_a_timer_has_read_its_file_when_it_became_active() -> None:
-    state = {"ActiveEnterTimestampMonotonic": running()["ExecMainStartTimestampMonotonic"]}
-    assert service_live.started_at(state) == pytest.approx(time.time() - STARTED_SECONDS_AGO, abs=1)
 
 
 def test_newest_change_counts_a_rename_and_no_copied_time(tmp_path: Path) -> None:

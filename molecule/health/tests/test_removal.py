@@ -12,7 +12,8 @@ def test_switched_off_it_leaves_nothing_and_comes_back() -> None:
     for name in host_names():
         left = connect(name).check_output(
             "find / -xdev -not -path '/proc/*' -path '*health*' -not -path '*/lookout/health.d*'"
-            " -not -path '*/started_from/*' -not -path '/root/*' -not -path '/usr/*' -not -path '/var/log/journal/*'"
+            " -not -path '*/started_from/*' -not -path '/root/*' -not -path '/usr/*'"
+            " -not -path '/var/log/journal/*'"
         )
         assert left == ""
     done = converge(*host_names())
