@@ -16,6 +16,9 @@ def test_switched_off_it_leaves_nothing_and_comes_back() -> None:
             " -not -path '/var/log/journal/*'"
         )
         assert left == ""
+        # They share a package of Python's.
+        shared = connect(name).check_output("dpkg-query -W prometheus-node-exporter-collectors")
+        assert shared.split()[1:], "what others need has to stay"
     done = converge(*host_names())
     assert done.returncode == 0, done.stdout
     assert "health : Ensure the checks have run once" in changed_tasks(done)
