@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +104,3 @@ class Bugsink:
         shell += [f"PYTHONPATH={CONFIG}", "PYTHONDONTWRITEBYTECODE=1"]
         shell += ["/opt/lookout/bugsink/current/bin/bugsink-manage", "shell", "-v0", "-c", code]
         return str(self.host.check_output(shlex.join(shell)))
-
-
-def path_of(url: str) -> str:
-    return urllib.parse.urlsplit(url).path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bugsink.conf_utils import deduce_allowed_hosts, deduce_script_name
 from bugsink.settings.default import *  # noqa: F403
-from bugsink.settings.default import DATABASES
+from bugsink.settings.default import DATABASES, LOGGING
 
 HERE = Path(__file__).parent
 SITE = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
@@ -42,12 +42,20 @@ SNAPPEA = {
     "STATS_RETENTION_MINUTES": 60 * 24,
 }
 
+# --- log: what somebody has to see ---
+
+# The gateway logs each request that is refused; here it would be a traceback with the key in it.
+LOGGING["loggers"]["django.request"] = {"level": "ERROR"}
+# Two lines for each event otherwise.
+LOGGING["loggers"]["snappea"]["level"] = "WARNING"
+
 # --- mail ---
 
 EMAIL_BACKEND = "bugsink.email_backends.QuietConsoleEmailBackend"
 if SITE["smtp"]["smarthost"]:
     EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    EMAIL_HOST, EMAIL_PORT = SITE["smtp"]["smarthost"].split(":")
+    EMAIL_HOST, port = SITE["smtp"]["smarthost"].split(":")
+    EMAIL_PORT = int(port)
 SERVER_EMAIL = DEFAULT_FROM_EMAIL = SITE["smtp"]["from"]
 
 TIME_ZONE = "UTC"

@@ -13,6 +13,8 @@ threads = 4
 # Longer than nginx keeps a connection to it (60 s): a POST is never sent twice.
 keepalive = 75
 timeout = 60
+# It waits so long for connections that nginx keeps open, too, before it ends.
+graceful_timeout = 5
 control_socket_disable = True
 
 # Who shows no certificate that the site's CA made for a client gets no further.
