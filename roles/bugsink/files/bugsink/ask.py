@@ -22,11 +22,16 @@ def main() -> int:
     context.load_verify_locations(ca)
     refused = 0
     for project in json.loads(PROJECTS.read_text(encoding="utf-8")):
-        request = urllib.request.Request(f"{url}/api/{project['id']}/envelope/", b"{}\n")
-        auth = f"Sentry sentry_version=7, sentry_key={project['key']}"
-        request.add_header("X-Sentry-Auth", auth)
+        # S310: the address is the gateway's, which the role writes.
+        request = urllib.request.Request(  # noqa: S310
+            f"{url}/api/{project['id']}/envelope/",
+            b"{}\n",
+            {"X-Sentry-Auth": f"Sentry sentry_version=7, sentry_key={project['key']}"},
+        )
         try:
-            urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context).close()
+            urllib.request.urlopen(  # noqa: S310
+                request, timeout=TIMEOUT_SECONDS, context=context
+            ).close()
         except (urllib.error.URLError, OSError) as error:
             print(f"{project['name']}: {error}", file=sys.stderr)
             refused += 1
