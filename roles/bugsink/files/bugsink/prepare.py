@@ -15,8 +15,8 @@ from django.core.management import call_command
 HERE = Path(__file__).parent
 
 
-def ensure_administrator(name: str, password: str) -> None:
-    """Signs in whatever happened to the others."""
+def ensure_administrator(name: str, password: str):
+    """Signs in whatever happened to the others; returned is who it is."""
     from users.models import User  # noqa: PLC0415 - Django has to be set up before
 
     user = User.objects.filter(username=name).first() or User(username=name)
@@ -24,12 +24,13 @@ def ensure_administrator(name: str, password: str) -> None:
         user.set_password(password)
     user.is_active = user.is_staff = user.is_superuser = True
     user.save()
+    return user
 
 
-def ensure_project(declared: dict) -> None:
-    """The project with this number, whatever it was called before."""
-    from projects.models import Project  # noqa: PLC0415
-    from teams.models import Team  # noqa: PLC0415
+def ensure_project(declared: dict, administrator) -> None:
+    """The project with this number, whatever it was called before; the administrator is in it."""
+    from projects.models import Project, ProjectMembership, ProjectRole  # noqa: PLC0415
+    from teams.models import Team, TeamMembership, TeamRole  # noqa: PLC0415
 
     other = Project.objects.filter(slug=declared["slug"]).exclude(pk=declared["id"]).first()
     if other:
@@ -38,7 +39,7 @@ def ensure_project(declared: dict) -> None:
             f"rename {declared['name']} in the inventory, or that one there"
         )
     team, _ = Team.objects.get_or_create(name=declared["team"])
-    Project.objects.update_or_create(
+    project, _ = Project.objects.update_or_create(
         pk=declared["id"],
         defaults={
             "name": declared["name"],
@@ -48,6 +49,12 @@ def ensure_project(declared: dict) -> None:
             "retention_max_event_count": declared["events"],
             "is_deleted": False,
         },
+    )
+    TeamMembership.objects.get_or_create(
+        team=team, user=administrator, defaults={"role": TeamRole.ADMIN, "accepted": True}
+    )
+    ProjectMembership.objects.get_or_create(
+        project=project, user=administrator, defaults={"role": ProjectRole.ADMIN, "accepted": True}
     )
 
 
@@ -59,9 +66,9 @@ def main() -> None:
         call_command("migrate", database=database, interactive=False, verbosity=0)
     site = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
     password = (HERE / "secrets/admin_password").read_text(encoding="utf-8")
-    ensure_administrator(site["admin_user"], password)
+    administrator = ensure_administrator(site["admin_user"], password)
     for project in json.loads((HERE / "secrets/projects.json").read_text(encoding="utf-8")):
-        ensure_project(project)
+        ensure_project(project, administrator)
 
 
 if __name__ == "__main__":
