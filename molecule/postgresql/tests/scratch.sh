@@ -11,6 +11,7 @@ if ! [ -d $folder ]; then
 fi
 cd $folder
 cp made.conf data/postgresql.conf
+rm -f log
 for setting; do
     echo "$setting"
 done >>data/postgresql.conf
