@@ -43,12 +43,12 @@ lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	yamllint --strict .
 	ruff check .
 	ruff format --check .
-	mypy plugins molecule/shared tests tools roles/*/dashboards
+	mypy plugins molecule/shared tests tools files/agents/src roles/*/dashboards
 	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/grafana/files/check_each.sh roles/grafana/files/fetch_key.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/shared/grafana/package/DEBIAN/postinst molecule/shared/grafana/package/DEBIAN/prerm molecule/shared/grafana/package/usr/sbin/grafana-cli molecule/shared/grafana/package/usr/sbin/grafana-server molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
 	ansible-lint
 
 test-unit: $(VENV)/.ready ## Plug-ins, the test bed's own logic, contracts of the repository
-	pytest tests/unit tests/contracts
+	pytest tests/unit tests/contracts tests/agents
 
 test-rules: $(VENV)/.ready ## Every alert fires, stays quiet and resolves (promtool)
 	pytest tests/rules

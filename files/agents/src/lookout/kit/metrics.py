@@ -1,0 +1,159 @@
+"""Metrics of an agent: a server that Prometheus scrapes, or a file for the node exporter."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import socket
+import ssl
+import threading
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from lookout.kit.files import write_atomically
+from lookout.kit.options import MetricsOptions, TlsOptions
+
+log = logging.getLogger("lookout.kit.metrics")
+
+# Several Prometheus and a person; more wait for their turn in the kernel's queue.
+MOST_AT_ONCE = 8
+# A client that says nothing gives its place back.
+CLIENT_SECONDS = 10
+
+
+def write_textfile(registry: CollectorRegistry, path: Path) -> None:
+    """Write all metrics of the registry for the node exporter, which reads others' files."""
+    write_atomically(path, generate_latest(registry), 0o644)
+
+
+def serve(registry: CollectorRegistry, options: MetricsOptions) -> MetricsServer | None:
+    """A server that answers in threads of its own, until it is closed; None where none is wanted.
+
+    Raises OSError where the port is taken or a file of TLS cannot be read.
+    """
+    if not options.port:
+        return None
+    server = MetricsServer(registry, options)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
+
+
+class MetricsServer(http.server.ThreadingHTTPServer):
+    """GET /metrics, for a few clients at once."""
+
+    daemon_threads = True
+    # Their threads end by themselves; waiting for them would hold up the end of the agent.
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, registry: CollectorRegistry, options: MetricsOptions) -> None:
+        self.registry = registry
+        self._tls = _Certificates(options.tls) if options.tls else None
+        self._free = threading.BoundedSemaphore(MOST_AT_ONCE)
+        super().__init__((options.address, options.port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Wait for a free place, then answer in a thread."""
+        self._free.acquire()
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # No thread to be had: this client is refused, and asks again.
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and give the place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """The handshake is in the client's thread, where it holds up nobody else."""
+        request.settimeout(CLIENT_SECONDS)
+        try:
+            if self._tls:
+                request = self._tls.accept(request)
+            _Handler(request, client_address, self)
+        except OSError as error:
+            log.debug("a client of the metrics went away: %s", error)
+        finally:
+            request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Keep a trace in the log instead of on standard error."""
+        log.exception("a request for metrics failed")
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: MetricsServer
+    protocol_version = "HTTP/1.1"
+    server_version = "lookout"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer with the metrics as they are."""
+        if self.path.partition("?")[0] != "/metrics":
+            self._answer(HTTPStatus.NOT_FOUND, b"the metrics are at /metrics\n", "text/plain")
+            return
+        self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_LATEST)
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        # One request a connection, so that a kept one does not hold one of the few places.
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Requests are of interest to nobody but who looks for a mistake."""
+        log.debug(format, *args)
+
+
+class _Certificates:
+    """Mutual TLS with the files as they are now: a renewed certificate needs no restart."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._seen = self._changed()
+        self._context = self._read()
+
+    def accept(self, request: socket.socket) -> ssl.SSLSocket:
+        """The connection under TLS. Raises OSError for a client that the site does not know."""
+        wrapped = self._fresh().wrap_socket(request, server_side=True)
+        name = self._options.client_name
+        names = (wrapped.getpeercert() or {}).get("subjectAltName", ())
+        if name and ("DNS", name) not in names:
+            wrapped.close()
+            raise OSError(f"its certificate is not {name}'s")
+        return wrapped
+
+    def _fresh(self) -> ssl.SSLContext:
+        with self._lock:
+            try:
+                now = self._changed()
+                if now != self._seen:
+                    self._context, self._seen = self._read(), now
+            except OSError as error:
+                # In the midst of a renewal key and certificate may not fit; the next look will do.
+                log.warning("the renewed certificate is not taken yet: %s", error)
+            return self._context
+
+    def _changed(self) -> tuple[int, ...]:
+        files = (self._options.certificate, self._options.key, self._options.ca)
+        return tuple(file.stat().st_mtime_ns for file in files)
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self._options.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(self._options.certificate, self._options.key)
+        return context
