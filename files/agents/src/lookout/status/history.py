@@ -122,7 +122,9 @@ def unseen(options: StatusOptions, now: float) -> list[TaskView]:
     """The tasks where nothing can be read of their past."""
     days = tuple(Day(day_of(now - ago * DAY_SECONDS)) for ago in range(BARS - 1, -1, -1))
     return [
-        TaskView(name, options.title_of(name), entry.kind, entry.every_minutes, "unknown", None, days, ())
+        TaskView(
+            name, options.title_of(name), entry.kind, entry.every_minutes, "unknown", None, days, ()
+        )
         for name, entry in options.tasks.items()
     ]  # fmt: skip
 
@@ -202,7 +204,8 @@ def report(
 ) -> ReportView | None:
     """One run of a report with its rows, the latest one without a number."""
     row = connection.execute(
-        "SELECT * FROM reports WHERE name = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY id DESC LIMIT 1",
+        "SELECT * FROM reports WHERE name = ?1 AND (?2 IS NULL OR id = ?2)"
+        " ORDER BY id DESC LIMIT 1",
         (name, number),
     ).fetchone()
     return _report(row, rows=True) if row else None

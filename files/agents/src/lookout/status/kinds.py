@@ -35,7 +35,7 @@ def kind(name: str, classes: Path) -> type[Any]:
         _load(name, classes / f"{name}.py")
     if name not in KINDS:
         known = ", ".join(tasks.BUILT_IN)
-        raise Failed(f"there is no kind {name}: it is none of {known}, nor a file {classes}/{name}.py")
+        raise Failed(f"there is no kind {name}: known are {known}, and files in {classes}")
     return KINDS[name]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector as _Collector
 
 from lookout.status import history, storage
 from lookout.status.options import StatusOptions
@@ -16,7 +17,7 @@ from lookout.status.service import History, Unavailable
 UP = {"ok": 1.0, "failing": 0.0}
 
 
-class Collector:
+class Collector(_Collector):
     """Asks the history; without one the counters of errors still tell."""
 
     def __init__(
@@ -24,9 +25,9 @@ class Collector:
     ) -> None:
         self._options, self._past, self._now = options, past, now
 
-    def describe(self) -> list[Metric]:
+    def describe(self) -> Iterator[Metric]:
         """Nothing: the registry need not ask the history to know the names."""
-        return []
+        return iter(())
 
     def collect(self) -> Iterator[Metric]:
         """All series."""
@@ -65,7 +66,9 @@ class Collector:
                 state.add_metric([name], UP[seen])
                 took.add_metric([name], newest.duration)
         beats = GaugeMetricFamily(
-            "status_heartbeat_timestamp_seconds", "When the heartbeat came last.", labels=["heartbeat"]
+            "status_heartbeat_timestamp_seconds",
+            "When the heartbeat came last.",
+            labels=["heartbeat"],
         )
         seen_at = history.heartbeats(connection)
         for name, entry in options.tasks.items():

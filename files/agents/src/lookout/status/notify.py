@@ -1,4 +1,4 @@
-"""Tells people of a change by the page's own way, which needs neither Prometheus nor Alertmanager."""
+"""Tells people of a change by a way of its own, without Prometheus and Alertmanager."""
 
 from __future__ import annotations
 

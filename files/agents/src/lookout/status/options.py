@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookout.kit.config import ConfigError, mapping, option
-from lookout.kit.options import Options, TlsOptions
+from lookout.kit.config import ConfigError, option
+from lookout.kit.options import Options
 from lookout.status import kinds, tasks
 from lookout.status.registry import KIND, NAME, Failed
 
@@ -21,21 +21,19 @@ class TaskOptions:
     kind: str = option(pattern=KIND, must="be a name of a kind, such as website_access")
     # What people call it
     title: str = option("", at_most=80)
-    # What the timer is set to; a task that has not run for twice as long has no data.
+    # As its timer; nothing is known of a task that has not run for twice as long.
     every_minutes: int = option(10, at_least=1, at_most=1440)
     timeout_seconds: float = option(60.0, at_least=1, at_most=3600)
     # What takes longer counts as failed.
     slow_seconds: float | None = option(None, above=0)
-    options: dict[str, Any] = mapping()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PageOptions:
-    """Where the page is served, to clients with a certificate of the site."""
+    """The page. Address and certificates are those of the section `metrics`."""
 
     port: int = option(9702, at_least=1, at_most=65535)
-    address: str = option("127.0.0.1", at_least=1)
-    tls: TlsOptions | None = None
     title: str = option("Status", at_least=1, at_most=80)
 
 
@@ -76,7 +74,7 @@ class StatusOptions(Options):
     page: PageOptions = PageOptions()
     reports: ReportOptions | None = None
     notify: NotifyOptions = NotifyOptions()
-    tasks: dict[str, TaskOptions] = mapping()
+    tasks: dict[str, TaskOptions] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         """Names of tasks, and the options of the kinds that come with the program."""
@@ -86,6 +84,9 @@ class StatusOptions(Options):
                     f"tasks.{name}: a name has small letters, digits and hyphens,"
                     f" such as database-access"
                 )
+            every = entry.every_minutes
+            if 60 % every and (every % 60 or 1440 % every):
+                yield f"tasks.{name}.every_minutes: must divide an hour or a day, got {every}"
             if entry.slow_seconds is not None and entry.slow_seconds > entry.timeout_seconds:
                 yield f"tasks.{name}.slow_seconds: must be at most timeout_seconds"
             # A class of the site's own is loaded when it is run, so that it breaks nothing else.

@@ -58,5 +58,3 @@ def of_sql(error: Exception) -> str:
     """The first line of what PostgreSQL said, without the place in the query."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-

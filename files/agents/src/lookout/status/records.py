@@ -109,8 +109,8 @@ def add_heartbeat(connection: sqlite3.Connection, name: str, seen: float) -> Non
 def add_result(connection: sqlite3.Connection, result: Result) -> None:
     """Write what a report found."""
     connection.execute(
-        "INSERT INTO reports (name, title, started, duration, ok, message, columns, rows, truncated)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO reports (name, title, started, duration, ok, message, columns, rows,"
+        " truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             result.name,
             result.title,

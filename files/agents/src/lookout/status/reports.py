@@ -6,6 +6,7 @@ import csv
 import decimal
 import io
 import logging
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -84,7 +85,7 @@ def cell(value: Any) -> Cell:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, (float, decimal.Decimal)):
-        return float(value) if value == value and abs(value) < float("inf") else str(value)  # noqa: PLR0124
+        return float(value) if math.isfinite(value) else str(value)
     text = str(value)
     return text if len(text) <= CELL_LENGTH else f"{text[: CELL_LENGTH - 1]}…"
 

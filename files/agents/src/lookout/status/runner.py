@@ -36,7 +36,8 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
     began = time.monotonic()
     try:
         if not receiver.poll(seconds):
-            raise Ended(f"it was ended after {time.monotonic() - began:.0f} seconds without an answer")
+            waited = time.monotonic() - began
+            raise Ended(f"it was ended after {waited:.0f} seconds without an answer")
         try:
             return json.loads(receiver.recv_bytes())
         except EOFError:

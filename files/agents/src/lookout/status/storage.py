@@ -142,7 +142,7 @@ def check(path: Path) -> str:
 
 
 def set_aside_if_damaged(path: Path) -> Path | None:
-    """Rename a broken file with its journal; under a lock, as several programs may find it broken."""
+    """Rename a broken file with its journal; under a lock, as others may find it broken too."""
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wrong = check(path)

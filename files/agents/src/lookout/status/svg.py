@@ -45,7 +45,7 @@ def points(runs: Sequence[Run]) -> list[tuple[float, float]]:
         return []
     first, last = runs[0].started, runs[-1].started
     span = max(last - first, 1.0)
-    most = max(max(run.duration for run in runs), 0.001)
+    most = max(0.001, *(run.duration for run in runs))
     return [
         (
             PAD + (WIDE - 2 * PAD) * (run.started - first) / span,

@@ -15,7 +15,7 @@ TYPES = ("text/javascript", "application/javascript", "application/x-javascript"
 
 
 @task("bookmarklet_status")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BookmarkletStatus:
     """Options: the script's address, and its hash or a text of it."""
 
@@ -24,9 +24,9 @@ class BookmarkletStatus:
     # Its hash, for one that never changes
     sha256: str = option("", pattern=r"([0-9a-f]{64})?")
     # What has to stand in it
-    expect_text: str = option("")
+    expect_text: str = ""
     # CA of the website; the system's without one
-    ca_file: Path | None = option(None)
+    ca_file: Path | None = None
 
     def problems(self) -> Iterator[str]:
         """A script of which nothing is known cannot be checked."""

@@ -12,7 +12,7 @@ from lookout.status.registry import Context, Failed, Outcome, task
 
 
 @task("database_access")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
     """Options: the database, who asks it, and what."""
 
@@ -21,11 +21,11 @@ class DatabaseAccess:
     database: str = option("postgres", pattern=r"\S+")
     user: str = option(pattern=r"\S+")
     # File with the password; none for a peer
-    password_credential: str = option("")
+    password_credential: str = ""
     # Demand TLS with a certificate that is checked
-    tls: bool = option(True)
+    tls: bool = True
     # CA of the server; the system's without one
-    ca_file: Path | None = option(None)
+    ca_file: Path | None = None
     query: str = option("SELECT 1", pattern=r"(?s).*\S.*")
     # What the first field of the answer has to be
     expect: str | None = option(None)

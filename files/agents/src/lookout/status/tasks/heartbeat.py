@@ -12,7 +12,7 @@ from lookout.status.storage import reader
 
 
 @task("heartbeat")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heartbeat:
     """Options: how old the last one may be. It arrives at heartbeat/<name of the task>."""
 

@@ -14,7 +14,7 @@ from lookout.status.registry import Context, Failed, Outcome, task
 
 
 @task("rabbitmq_access")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RabbitmqAccess:
     """Options: the broker, and who asks it."""
 
@@ -25,9 +25,9 @@ class RabbitmqAccess:
     # File with the password
     password_credential: str = option(pattern=r".+")
     # Demand TLS with a certificate that is checked
-    tls: bool = option(True)
+    tls: bool = True
     # CA of the broker; the system's without one
-    ca_file: Path | None = option(None)
+    ca_file: Path | None = None
 
     def run(self, context: Context) -> Outcome:
         """Send a message to a queue of our own, which goes with the connection, and fetch it."""

@@ -36,7 +36,7 @@ class Answer:
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but not from https to http."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, E501
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: PLR0917
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise Failed(f"{req.full_url} leads from https to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

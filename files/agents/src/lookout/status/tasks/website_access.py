@@ -12,7 +12,7 @@ from lookout.status.tasks.web import URL, Browser, expect
 
 
 @task("website_access")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WebsiteAccess:
     """Options: the address, what it has to answer, whose certificates are accepted."""
 
@@ -20,13 +20,13 @@ class WebsiteAccess:
     url: str = option(pattern=URL)
     expect_status: int = option(200, at_least=100, at_most=599)
     # What has to stand in the page
-    expect_text: str = option("")
+    expect_text: str = ""
     # CA of the website; the system's without one
-    ca_file: Path | None = option(None)
+    ca_file: Path | None = None
     # Name for basic authentication
-    user: str = option("")
+    user: str = ""
     # File with its password
-    password_credential: str = option("")
+    password_credential: str = ""
 
     def run(self, context: Context) -> Outcome:
         """Fetch the page and look at status and text."""

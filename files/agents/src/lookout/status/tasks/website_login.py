@@ -81,7 +81,7 @@ def target(page: str, action: str) -> str:
 
 
 @task("website_login")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WebsiteLogin:
     """Options: where the form is, who signs in, and what only those see who did."""
 
@@ -96,13 +96,13 @@ class WebsiteLogin:
     # Page with that text; otherwise the next
     page_url: str = option("", pattern=f"|{URL}")
     # The form's field of the name; found by itself
-    user_field: str = option("")
+    user_field: str = ""
     # The form's field of the password; found by itself
-    password_field: str = option("")
+    password_field: str = ""
     # Asked at the end, where given
     logout_url: str = option("", pattern=f"|{URL}")
     # CA of the website; the system's without one
-    ca_file: Path | None = option(None)
+    ca_file: Path | None = None
 
     def run(self, context: Context) -> Outcome:
         """Fetch the form, send it with its hidden fields, look for the text, sign out."""
