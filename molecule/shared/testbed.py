@@ -53,6 +53,9 @@ IMAGE_PACKAGES = (
 )
 # Without fsync dpkg unpacks three times as fast; a throwaway host has nothing to lose.
 IMAGE_SETUP = 'echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/testbed"'
+# As on a real host, where mounts propagate: systemd 252 would mount a unit's credentials where
+# the unit does not see them.
+INIT = "mount --make-rshared / && exec /lib/systemd/systemd"
 # Root on some machines has no CAP_SYS_RESOURCE, so that podman's own, higher limits are refused.
 LIMITS = ("--pids-limit=0", "--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000")
 APT_LISTS_MAX_AGE_SECONDS = 6 * 3600
@@ -355,7 +358,7 @@ def start(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
             "--volume", f"{cache}/archives:/var/cache/apt/archives:O",
             "--volume", f"{cache}/lists:/var/lib/apt/lists:O",
             "--volume", f"{cache}/archives:/run/testbed-archives",
-            *options, image_name(suite),
+            *options, image_name(suite), "sh", "-c", INIT,
         )  # fmt: skip
 
 

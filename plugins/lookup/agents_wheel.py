@@ -17,8 +17,8 @@ DOCUMENTATION = """
 name: agents_wheel
 short_description: the wheel of lookout-agents
 description:
-  - Returns C(path) of the wheel on the control node and C(digest), which stands for the sources that
-    it was made of. It is made below C(.cache/agents) of the repository when it is not there.
+  - Returns C(path) of the wheel on the control node and C(digest), which stands for the sources it
+    was made of. It is made below C(.cache/agents) of the repository when it is not there.
 options:
   _terms:
     description: Folder of the distribution.
@@ -35,7 +35,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """`lookup('agents_wheel', 'files/agents')` gives `{path: …, digest: …}`."""
 
     def run(
-        self, terms: list[str], variables: dict[str, Any] | None = None, **_: Any
+        self, terms: list[str], _variables: dict[str, Any] | None = None, **_: Any
     ) -> list[dict[str, str]]:
         return [wheel(Path(term).resolve()) for term in terms]
 

@@ -135,6 +135,8 @@ class Program(Generic[O]):
         if arguments.check:
             print(f"{arguments.config}: is right")
             return 0
+        # What ps, top and ss call it instead of "python"; the kernel takes 15 characters.
+        Path("/proc/self/comm").write_text(f"lookout-{self.name}"[:15], encoding="ascii")
         kit = Kit(self.name, options, arguments)
         kit.reload = lambda: self._begin_anew(arguments.config)
         threading.excepthook = lambda what: self._thread_failed(kit, what)
