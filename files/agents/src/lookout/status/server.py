@@ -18,6 +18,7 @@ from lookout.status.service import History
 
 LOG = logging.getLogger("lookout.status")
 
+LOOPBACK = "127.0.0.1"
 STEP_SECONDS = 15
 LOOK_SECONDS = 60
 # A page that is up within this time takes requests.
@@ -62,10 +63,20 @@ def serve(options: StatusOptions, kit: Kit) -> int:
     return 0
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A socket that takes connections. Raises OSError where the port is taken."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.create_server((address, port), family=family, backlog=128)
+def listen(address: str, port: int) -> list[socket.socket]:
+    """Sockets that take connections, on loopback too, where a gateway on this host asks.
+
+    Raises OSError where the port is taken.
+    """
+    return [
+        socket.create_server((one, port), family=family_of(one), backlog=128)
+        for one in sorted({address, LOOPBACK})
+    ]
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """IPv4 or IPv6, by the look of the address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def context(tls: TlsOptions) -> ssl.SSLContext:
@@ -125,8 +136,8 @@ class Page:
         self._server = uvicorn.Server(self._config)
         self._thread: threading.Thread | None = None
 
-    def start(self, taken: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Begin to serve on a socket. Raises RuntimeError where that does not come about."""
+    def start(self, taken: list[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Begin to serve. Raises RuntimeError where that does not come about."""
         self._config.load()
         self._config.ssl = tls
         self._thread = threading.Thread(
@@ -139,12 +150,12 @@ class Page:
         if not self._server.started:
             raise RuntimeError("the web server did not start")
 
-    async def _serve(self, taken: socket.socket) -> None:
+    async def _serve(self, taken: list[socket.socket]) -> None:
         import anyio.to_thread  # noqa: PLC0415
 
         self._loop = asyncio.get_running_loop()
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        await self._server.serve(sockets=[taken])
+        await self._server.serve(sockets=taken)
 
     def ask(self) -> None:
         """Have the loop of the server do something. Ends the program where there is no server."""

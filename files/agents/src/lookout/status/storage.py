@@ -84,6 +84,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             for statement in filter(str.strip, SCHEMA.split(";")):
                 connection.execute(statement)
+            began = ("began", str(time.time()))
+            connection.execute("INSERT INTO meta (key, value) VALUES (?, ?)", began)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -63,10 +63,12 @@ def sparkline(runs: Sequence[Run]) -> Markup:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     floor = f"{TALL - PAD:.1f}"
     area = f"{places[0][0]:.1f},{floor} {line} {places[-1][0]:.1f},{floor}"
-    failed = "".join(
-        f'<circle class="failing" cx="{x:.1f}" cy="{y:.1f}" r="2.5"></circle>'
+    dots = "".join(
+        f'<path class="dot{"" if run.ok else " failing"}" d="M{x:.1f},{y:.1f}h0"'
+        ' vector-effect="non-scaling-stroke"></path>'
         for run, (x, y) in zip(runs, places, strict=True)
-        if not run.ok
+        # One run alone makes no line.
+        if not run.ok or len(runs) == 1
     )
     most = max(run.duration for run in runs)
     label = escape(f"response time, {len(runs)} runs, at most {most:.2f} seconds")
@@ -74,5 +76,5 @@ def sparkline(runs: Sequence[Run]) -> Markup:
         f'<svg class="spark" viewBox="0 0 {WIDE:.0f} {TALL:.0f}" preserveAspectRatio="none"'
         f' role="img" aria-label="{label}"><polygon class="area" points="{area}"></polygon>'
         f'<polyline class="line" points="{line}" vector-effect="non-scaling-stroke"></polyline>'
-        f"{failed}</svg>"
+        f"{dots}</svg>"
     )

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lookout.kit.config import option
+from lookout.status.history import facts
 from lookout.status.registry import Context, Failed, Outcome, task
 from lookout.status.storage import reader
 
@@ -26,12 +27,15 @@ class Heartbeat:
             row = connection.execute(
                 "SELECT seen FROM heartbeats WHERE name = ?", (context.name,)
             ).fetchone()
+            began = float(facts(connection)["began"])
         if row is None:
-            raise Failed("no heartbeat has ever come")
+            # In a new history one may still be on its way.
+            self.judge(time.time() - began)
+            return Outcome(True, "none has come yet")
         return self.judge(time.time() - row["seen"])
 
     def judge(self, age_seconds: float) -> Outcome:
-        """Say whether a heartbeat of this age is young enough."""
+        """Say whether a heartbeat of this age is young enough. Raises Failed where it is not."""
         minutes = max(age_seconds, 0) / 60
         if minutes > self.max_age_minutes:
             raise Failed(

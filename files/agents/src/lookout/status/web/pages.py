@@ -50,6 +50,8 @@ def percent(share: float | None) -> str:
         return "no data"
     if share == 1:
         return "100 %"
+    if share == 0:
+        return "0 %"
     return f"{min(int(share * 10_000) / 100, 99.99):.2f} %"
 
 
