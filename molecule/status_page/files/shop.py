@@ -1,4 +1,4 @@
-"""A shop with a sign-in: what the tasks of the tests try. /srv/shop/<fault> breaks it in one way."""
+"""A shop with a sign-in, which the tasks of the tests try. A file /srv/shop/<fault> breaks it."""
 
 import http.cookies
 import http.server
@@ -14,7 +14,8 @@ PASSWORD = (FAULTS / "password").read_text(encoding="utf-8").strip()
 SESSIONS: dict[str, dict[str, str]] = {}
 SCRIPT = "window.shop = {open: () => location.assign('/shop/')};"
 FORM = """<h1>Sign in</h1><form method="post" action="login">
-<input type="hidden" name="token" value="{token}"><input name="name"><input type="password" name="password">
+<input type="hidden" name="token" value="{token}"><input name="name">
+<input type="password" name="password">
 <button name="go" value="1">Go</button></form>"""
 ORDERS = """<h1>Your orders</h1><form method="post" action="logout">
 <input type="hidden" name="token" value="{token}"></form>"""
@@ -59,7 +60,9 @@ class Shop(http.server.BaseHTTPRequestHandler):
         if broken("error"):
             self.answer("<h1>Something went wrong</h1>", 500)
         elif self.path == "/":
-            self.answer("<h1>Welcome</h1>" if not broken("empty") else "<h1>Under construction</h1>")
+            self.answer(
+                "<h1>Welcome</h1>" if not broken("empty") else "<h1>Under construction</h1>"
+            )
         elif self.path == "/login":
             self.answer(FORM.format(token=session["token"]), **kept)
         elif self.path == "/orders" and (session["name"] or broken("open")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,10 +20,8 @@ UP = {"ok": 1.0, "failing": 0.0}
 class Collector(_Collector):
     """Asks the history; without one the counters of errors still tell."""
 
-    def __init__(
-        self, options: StatusOptions, past: History, now: Callable[[], float] = time.time
-    ) -> None:
-        self._options, self._past, self._now = options, past, now
+    def __init__(self, options: StatusOptions, past: History) -> None:
+        self._options, self._past = options, past
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the registry need not ask the history to know the names."""
@@ -42,7 +40,7 @@ class Collector(_Collector):
             return
 
     def _collect(self, connection: sqlite3.Connection) -> list[Metric]:
-        options, now = self._options, self._now()
+        options, now = self._options, time.time()
         state = GaugeMetricFamily(
             "status_task_up", "Whether the latest run of the task worked.", labels=["task"]
         )
