@@ -93,9 +93,13 @@ def test_an_exception_ends_it_with_a_trace_in_the_log(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_ends_it_with_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def serve(options: TrialOptions, kit: Kit) -> int:
+        kit.loop(lambda: pytest.fail("there is no round"), 1)
+        return 0
+
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert PROGRAM.run(never, config(tmp_path, f"metrics: {{port: {port}}}")) == 1
+        assert PROGRAM.run(serve, config(tmp_path, f"metrics: {{port: {port}}}")) == 1
     assert "the metrics cannot be served" in capsys.readouterr().err
 
 
