@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -32,7 +32,7 @@ HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
 }
-Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+Asgi = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
 def application(options: StatusOptions, past: History, registry: CollectorRegistry) -> Asgi:
