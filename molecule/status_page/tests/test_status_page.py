@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from play import converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
 
+ROOT = Path(__file__).parents[3]
 UNIT = "lookout-status.service"
 URL = "https://127.0.0.1:9702"
 DATABASE = "/var/lib/lookout/status/status.db"
@@ -268,7 +270,7 @@ def test_people_sign_in_at_the_gateway(host: Host) -> None:
     signed = "-u 'alice:correct horse battery'"
     shown = host.check_output(f"{CURL} {signed} {gateway}/")
     assert "signed in as <b>alice</b>" in shown
-    for path in ("task/website-login", "api/v1/tasks", "static/style.css", "report/orders"):
+    for path in ("task/website-login", "api/v1/tasks", "static/style.css"):
         assert host.check_output(f"{status} {signed} {gateway}/{path}") == "200", path
     for path in ("metrics", "heartbeat/monitoring"):
         assert host.check_output(f"{status} {signed} {gateway}/{path}") == "403", path
@@ -371,6 +373,20 @@ def test_what_is_too_old_is_deleted(host: Host) -> None:
     (pruned,) = re.findall(r"^status_last_prune_timestamp_seconds (\S+)", metrics, re.M)
     assert float(pruned) > time.time() - 300
     assert ask(host, "tasks/queue-length?runs=1000")["runs"][-1]["started"] > "2026"
+
+
+def test_it_has_every_metric_that_the_alerts_name(host: Host, name: str) -> None:
+    run(host, "monitoring")
+    rules = (ROOT / "roles/status_page/files/alerts/status_page.yml").read_text(encoding="utf-8")
+    expressions = " ".join(
+        rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]
+    )
+    wanted = set(re.findall(r"(?<![:\w])status_\w+(?=\{)", expressions))
+    assert len(wanted) == 6
+    shown = host.check_output(f"{CURL} {URL}/metrics")
+    assert wanted - set(re.findall(r"^status_\w+", shown, re.M)) == set()
+    target = host.check_output(f"cat /etc/prometheus/targets/status_page/{name}.yml")
+    assert yaml.safe_load(target) == [{"targets": ["127.0.0.1:9702"], "labels": {"instance": name}}]
 
 
 # --- the service ---
