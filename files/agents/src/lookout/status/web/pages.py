@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,19 @@ def percent(share: float | None) -> str:
     if share == 0:
         return "0 %"
     return f"{min(int(share * 10_000) / 100, 99.99):.2f} %"
+
+
+def numbers(rows: Sequence[Sequence[Any]]) -> set[int]:
+    """Which columns of a table hold numbers alone; they are set to the right."""
+    return {
+        index
+        for index, column in enumerate(zip(*rows, strict=True))
+        if any(value is not None for value in column)
+        and all(
+            value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+            for value in column
+        )
+    }
 
 
 @dataclass(frozen=True)
@@ -200,7 +214,14 @@ class Pages:
         """One run of a report as a table, with the others to choose from."""
         report = self._report(request)
         runs = self._past.read(lambda connection: history.runs_of_report(connection, report.name))
-        return self._page(request, "report.html", report=report, runs=runs, notices=self._notices())
+        return self._page(
+            request,
+            "report.html",
+            report=report,
+            runs=runs,
+            notices=self._notices(),
+            numbers=numbers(report.rows),
+        )
 
     def csv(self, request: Request) -> Response:
         """One run of a report for a spreadsheet."""
