@@ -1,9 +1,10 @@
-"""Ratios, measured side by side in one run: `make bench`, one part by PART=site or postgresql.
+"""Ratios side by side in one run: `make bench`, or one part: PART=site, postgresql, watchdog.
 
 1. site.yml on a fresh host against one shell script that installs the same packages.
 2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
 3. An unchanged run limited to one host, in an inventory of 1 and of 20 hosts beside monitoring.
 4. PostgreSQL with the settings of role postgresql against Debian's own, by pgbench on one host.
+5. The watchdog against psutil's loop, monit and prometheus-process-exporter, in ms and MB.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from tests import bench_watchdog  # noqa: E402
+
 RUN_ID = f"bench-{os.getpid()}"
 TESTBED = [sys.executable, str(ROOT / "molecule/shared/testbed.py")]
 PACKAGES = (
@@ -179,7 +183,12 @@ def measure_site(folder: Path) -> None:
     )
 
 
-PARTS = {"site": measure_site, "postgresql": measure_postgresql}
+def measure_watchdog(_folder: Path) -> None:
+    subprocess.run([*TESTBED, "up", RUN_ID], input=bench_watchdog.host(), text=True, check=True)
+    bench_watchdog.measure(f"{RUN_ID}-bench")
+
+
+PARTS = {"site": measure_site, "postgresql": measure_postgresql, "watchdog": measure_watchdog}
 
 if __name__ == "__main__":
     main()

@@ -34,6 +34,9 @@ OWN_PHASES = {
     "grafana": {
         "permit",  # who may do what is kept in Grafana's database, which its API alone changes
     },
+    "health": {
+        "remove",  # switched off, it goes from the host as it goes with the host
+    },
     "firewall": {
         "remove",  # switched off, it goes from the host as it goes with the host
     },

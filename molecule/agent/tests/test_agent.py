@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,18 +30,14 @@ def metric(host: Host, name: str) -> float:
 
 
 def order(host: Host, what: str) -> None:
-    host.check_output("echo %s > /run/lookout-trial/order", what)
+    """As anybody may whom the trial's user lets: it takes the order and forgets it."""
+    write = "install -o lookout-trial -m 600 /dev/stdin /run/lookout-trial/order"
+    host.check_output(f"echo %s | {write}", what)
 
 
 @pytest.fixture
 def name(host: Host) -> str:
     return str(host.check_output("hostname"))
-
-
-@pytest.fixture(autouse=True)
-def obedient(host: Host) -> Iterator[None]:
-    yield
-    host.check_output("rm -f /run/lookout-trial/order")
 
 
 def test_it_runs_from_a_venv_of_its_own_without_what_it_does_not_need(host: Host) -> None:
@@ -132,13 +127,17 @@ def test_a_log_file_that_takes_nothing_is_said_once_and_counted(host: Host) -> N
     since = host.check_output("date +%s")
     host.check_output(f"rm -f {LOG} && ln -s /dev/full {LOG}")
     try:
-        order(host, "raise")
-        assert wait_for(lambda: metric(host, "agent_log_write_failures_total") > before + 2)
+        for count in (1, 2):
+            order(host, "raise")
+            assert wait_for(
+                lambda count=count: metric(host, "agent_log_write_failures_total") >= before + count
+            )
         said = host.check_output(f"journalctl --no-pager -u {UNIT} --since=@{since}")
         assert said.count("takes no lines") == 1
     finally:
         host.check_output(f"rm -f {LOG}")
-    assert wait_for(lambda: host.file(LOG).exists)
+    order(host, "raise")
+    assert wait_for(lambda: "as it was told" in host.run(f"cat {LOG}").stdout), "it writes again"
 
 
 def test_it_reports_and_goes_on_where_nobody_listens(host: Host) -> None:

@@ -1,0 +1,1 @@
+"""The watchdog: ends processes that hang or grow, so that what waits for them goes on."""

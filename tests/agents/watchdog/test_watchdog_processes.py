@@ -1,0 +1,167 @@
+"""Reading /proc: what stands there, and what does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookout.watchdog import processes
+from lookout.watchdog.processes import PAGE_BYTES, Process, ProcessTable, parse_stat
+
+NUMBERS = st.integers(0, 2**63)
+
+
+def line(pid: int, name: bytes, state: str, numbers: list[int]) -> bytes:
+    return b"%d (%s) %s " % (pid, name, state.encode()) + b" ".join(b"%d" % n for n in numbers)
+
+
+@given(
+    pid=st.integers(1, 2**22),
+    name=st.binary(max_size=15),
+    state=st.sampled_from("RSDZTtXI"),
+    numbers=st.lists(NUMBERS, min_size=49, max_size=49),
+)
+def test_any_name_is_told_from_the_fields_after_it(
+    pid: int, name: bytes, state: str, numbers: list[int]
+) -> None:
+    one = parse_stat(line(pid, name, state, numbers) + b"\n")
+    assert (one.pid, one.state, one.name) == (pid, state, name.decode("utf-8", "replace"))
+    assert (one.parent, one.group, one.session, one.start) == (*numbers[:3], numbers[18])
+    assert one.is_kernel == bool(numbers[5] & 0x00200000)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_more_than_a_value_error(content: bytes) -> None:
+    for parse in (
+        processes.parse_stat,
+        processes.parse_statm,
+        processes.parse_rollup,
+        processes.parse_user,
+    ):
+        try:
+            parse(content)
+        except ValueError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "name", [b"a b", b"((", b"))", b") S 1 1 1", b"1 (x) S", b"\n", b"Web Content", b"\xff\xfe"]
+)
+def test_names_that_look_like_fields(name: bytes) -> None:
+    one = parse_stat(line(7, name, "S", list(range(49))))
+    assert (one.state, one.parent, one.start) == ("S", 0, 18)
+
+
+def test_rollup_statm_and_status() -> None:
+    rollup = b"55d0-7ffe ---p 0 00:00 0 [rollup]\nRss:  4000 kB\nPss:  1234 kB\nPss_Dirty: 9 kB\n"
+    assert processes.parse_rollup(rollup) == 1234 * 1024
+    assert processes.parse_statm(b"900 25 3 4 0 5 0\n") == 25 * PAGE_BYTES
+    assert processes.parse_user(b"Name:\tx\nUid:\t1000\t0\t0\t0\n") == 1000
+
+
+@pytest.fixture
+def table() -> Iterator[ProcessTable]:
+    table = ProcessTable()
+    yield table
+    table.close()
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+def test_a_scan_finds_this_process_and_its_child(
+    table: ProcessTable, child: subprocess.Popen[bytes]
+) -> None:
+    found = table.scan()
+    assert found[child.pid].parent == os.getpid()
+    assert found[os.getpid()] == processes.read_process(os.getpid())
+    assert 1 in found
+
+
+def test_one_that_has_ended_is_gone_at_the_next_scan(
+    table: ProcessTable, child: subprocess.Popen[bytes]
+) -> None:
+    assert child.pid in table.scan()
+    child.kill()
+    child.wait()
+    assert child.pid not in table.scan()
+    assert child.pid not in table._kept
+
+
+def test_a_sleeping_process_is_not_parsed_again(
+    table: ProcessTable, child: subprocess.Popen[bytes]
+) -> None:
+    first = table.scan()[child.pid]
+    while (second := table.scan()[child.pid]) is not first:
+        first = second
+    assert second is first
+
+
+def test_without_descriptors_to_spare_it_reads_all_the_same(child: subprocess.Popen[bytes]) -> None:
+    table = ProcessTable()
+    table.most_descriptors = 1
+    assert {os.getpid(), child.pid} <= table.scan().keys()
+    assert {os.getpid(), child.pid} <= table.scan().keys()
+    assert len(table._kept) == 1
+    table.close()
+    assert table._kept == {}
+
+
+def written(proc: Path, pid: int, content: bytes) -> None:
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "stat").write_bytes(content)
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    written(tmp_path, 5, line(5, b"right", "S", list(range(49))))
+    written(tmp_path, 6, b"")
+    written(tmp_path, 7, b"7 (short) S 1\n")
+    (tmp_path / "8").mkdir()  # it ended between the look at the folder and this one
+    (tmp_path / "self").mkdir()
+    table = ProcessTable(tmp_path)
+    assert list(table.scan()) == [5]
+    table.close()
+
+
+def test_identity_is_that_of_the_process() -> None:
+    me = processes.read_identity(os.getpid())
+    assert me.executable == os.readlink("/proc/self/exe")
+    assert me.user == os.getuid()
+    assert "pytest" in me.command or "python" in me.command
+    assert processes.resident_bytes(os.getpid()) > 1_000_000
+    assert (
+        0 < processes.proportional_bytes(os.getpid()) <= 1.1 * processes.resident_bytes(os.getpid())
+    )
+
+
+def test_a_number_of_nobody(tmp_path: Path) -> None:
+    for read in (processes.read_process, processes.read_identity):
+        with pytest.raises(ProcessLookupError):
+            read(5, tmp_path)
+    assert processes.resident_bytes(5, tmp_path) == 0
+    assert processes.proportional_bytes(5, tmp_path) == 0
+    assert processes.control_group(5, tmp_path) == ""
+
+
+def test_an_executable_that_was_replaced_keeps_its_name() -> None:
+    assert processes.Identity("/usr/lib/f/firefox (deleted)", "", 0).program == "firefox"
+
+
+def test_ancestors_end_in_a_ring() -> None:
+    def one(pid: int, parent: int) -> Process:
+        return Process(pid, 1, "x", "S", parent, 1, 1, is_kernel=False)
+
+    table = {1: one(1, 0), 2: one(2, 1), 3: one(3, 2), 8: one(8, 9), 9: one(9, 8)}
+    assert [a.pid for a in processes.ancestors(table[3], table)] == [2, 1]
+    assert [a.pid for a in processes.ancestors(table[8], table)] == [9]
