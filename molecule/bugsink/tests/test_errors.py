@@ -19,7 +19,7 @@ PART = "/etc/lookout/backup.d/bugsink.yml"
 PLACES = "/etc /var /run /tmp /root /opt/lookout"
 # The way out, which only somebody has who is in
 SIGNED_IN = "/accounts/logout/"
-STACK = ("watchdog", "health", "status_page", "forecaster", "sensor")
+STACK = ("watchdog", "health", "status", "forecaster", "sensor")
 
 
 def test_an_exception_arrives_in_the_project_of_its_program_alone(bugsink: Bugsink) -> None:
