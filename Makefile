@@ -44,7 +44,7 @@ lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	ruff check .
 	ruff format --check .
 	mypy plugins molecule/shared tests tools files/agents/src roles/*/dashboards
-	shellcheck molecule/shared/bootstrap roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/grafana/files/check_each.sh roles/grafana/files/fetch_key.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/shared/grafana/package/DEBIAN/postinst molecule/shared/grafana/package/DEBIAN/prerm molecule/shared/grafana/package/usr/sbin/grafana-cli molecule/shared/grafana/package/usr/sbin/grafana-server molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
+	shellcheck molecule/shared/bootstrap roles/bugsink/files/fetch_wheels.sh roles/bugsink/files/install_wheels.sh roles/removal/files/packages_to_purge roles/alertmanager/files/check.sh roles/nginx/files/check_certificates.sh roles/grafana/files/check_each.sh roles/grafana/files/fetch_key.sh roles/postgresql/files/check.sh molecule/nginx/certificates.sh molecule/shared/grafana/package/DEBIAN/postinst molecule/shared/grafana/package/DEBIAN/prerm molecule/shared/grafana/package/usr/sbin/grafana-cli molecule/shared/grafana/package/usr/sbin/grafana-server molecule/postgresql/tests/scratch.sh roles/firewall/files/lookout-firewall .ci/run
 	ansible-lint
 
 test-unit: $(VENV)/.ready ## Plug-ins, the test bed's own logic, contracts of the repository
@@ -70,6 +70,10 @@ $(VENV)/.preview: tools/dashboards/requirements.txt $(VENV)/.ready
 dashboards-preview: setup $(VENV)/.preview ## Draw them with the demo's data; ASK='--prometheus-host HOST', ASK='--url URL'
 	@$(ENTER) python -m tools.dashboards.preview $(ASK)
 
+bugsink-requirements: $(VENV)/.ready ## Pin Bugsink anew, with hashes: make bugsink-requirements BUGSINK=2.6.0
+	@test -n "$(BUGSINK)" || { echo "which version? BUGSINK=2.6.0"; exit 2; }
+	@$(VENV)/bin/python tools/bugsink_requirements.py $(BUGSINK)
+
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
@@ -82,4 +86,4 @@ shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do 
 clean: ## Remove what was made below .cache
 	rm -rf .cache
 
-.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults dashboards dashboards-preview password bench shell clean
+.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean

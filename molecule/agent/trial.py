@@ -1,7 +1,7 @@
 """An agent that does what it is told: the role and the kit are what is tested here.
 
-In each round it reads /run/lookout-trial/order: `raise` raises, `hang` does not come back, `report`
-sends a message. As a oneshot it writes how often it ran.
+In each round it reads and empties /run/lookout-trial/order: `raise` raises, `hang` does not come
+back, `report` sends a message. As a oneshot it writes how often it ran.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ def serve(options: TrialOptions, kit: Kit) -> int:
         rounds.inc()
         order = FOLDER / "order"
         told = order.read_text().strip() if order.exists() else ""
+        if told:
+            order.write_text("")
         if told == "raise":
             raise RuntimeError("as it was told")
         while told == "hang":
             time.sleep(1)
         if told == "report":
             kit.reports.message("a trial", "info", fingerprint=["trial"], tags={"kind": "test"})
-            order.write_text("")
 
     kit.loop(step, options.interval_seconds)
     return 0

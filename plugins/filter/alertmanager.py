@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 # What Alertmanager takes for a duration: 30s, 5m, 4h, 1h30m.
 _DURATION = re.compile(r"([0-9]+(y|w|d|h|m|s|ms))+")
@@ -163,12 +166,32 @@ def alertmanager_problems(
     return problems
 
 
+def alertmanager_switches(
+    files: Sequence[Mapping[str, Any]], outside: str, tls: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the webhooks of all who wait for the Watchdog: one outside, those that registered.
+
+    `files` are the results of slurp; those that it left out have no content.
+    """
+    hooks: list[dict[str, Any]] = [{"url": outside, "send_resolved": False}] if outside else []
+    registered = sorted(
+        yaml.safe_load(base64.b64decode(file["content"]))["url"]
+        for file in files
+        if "content" in file
+    )
+    return hooks + [
+        {"url": url, "send_resolved": False, "http_config": {"tls_config": dict(tls)}}
+        for url in registered
+    ]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "alertmanager_problems": alertmanager_problems,
+            "alertmanager_switches": alertmanager_switches,
             "alertmanager_receivers": alertmanager_receivers,
             "alertmanager_unreached": alertmanager_unreached,
         }

@@ -177,32 +177,6 @@ def grafana_source_secrets(sources: Sequence[Source]) -> dict[str, str]:
 # --- the database ---
 
 
-def grafana_database_host(hosts: Sequence[str], hostvars: Mapping[str, Any], name: str) -> str:
-    """The database host that takes the writes, where the inventory declares a database `name`."""
-    for host in hosts:
-        declared = hostvars[host].get("postgresql_databases") or []
-        if any(database.get("name") == name for database in declared):
-            return str(hostvars[host].get("postgresql_primary", hosts[0]))
-    return ""
-
-
-def grafana_database_problems(declared: Mapping[str, Any], name: str, user: str) -> list[str]:
-    """What the inventory of a database host (`postgresql_…`) lacks for Grafana's database."""
-    lacking = []
-    roles = declared.get("postgresql_roles") or []
-    if not any(r.get("name") == user and name in (r.get("databases") or []) for r in roles):
-        lacking.append(
-            f"postgresql_roles: {{name: {user}, databases: [{name}], password: "
-            "\"{{ lookup('secret', 'postgresql_grafana') }}\"}"
-        )
-    access = declared.get("postgresql_access") or []
-    if not any(name in a.get("databases", []) and user in a.get("roles", []) for a in access):
-        lacking.append(
-            f"postgresql_access: {{databases: [{name}], roles: [{user}], sources: [grafana]}}"
-        )
-    return [f"A database {name} is declared for Grafana; add to {line}" for line in lacking]
-
-
 class FilterModule:
     """Ansible's entry point."""
 

@@ -166,7 +166,7 @@ def systemctl(*arguments: str) -> str:
 def unit_state(unit: str) -> dict[str, str]:
     names = (
         "LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,"
-        "ExecMainStartTimestampMonotonic"
+        "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic"
     )
     shown = systemctl("show", "--property", names, unit)
     state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
@@ -178,12 +178,14 @@ def unit_state(unit: str) -> dict[str, str]:
 
 
 def started_at(state: dict[str, str]) -> float:
-    """Start of the main process in seconds since the epoch, on the clock as it is now.
+    """Start of the main process, or of a timer, in seconds since the epoch by today's clock.
 
     The monotonic stamp is used because a clock that was set after the start would make every
     file look newer (or older) than the process.
     """
-    age = time.monotonic() - int(state["ExecMainStartTimestampMonotonic"]) / 1e6
+    # A timer has no process.
+    start = state.get("ExecMainStartTimestampMonotonic") or state["ActiveEnterTimestampMonotonic"]
+    age = time.monotonic() - int(start) / 1e6
     return time.time() - age
 
 

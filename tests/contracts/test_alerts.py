@@ -36,6 +36,9 @@ OTHER_JOBS = {"blackbox_exporter_self"}
 # Prometheus adds these to every scrape of every job.
 OF_EVERY_JOB = {"scrape_samples_post_metric_relabeling", "scrape_sample_limit"}
 
+# Every agent has them, whatever its job is called.
+OF_EVERY_AGENT = "agent_"
+
 THRESHOLD = "lookout:threshold:"
 THRESHOLD_JOIN = "on (job, instance) group_left () " + THRESHOLD
 
@@ -195,7 +198,8 @@ def test_selectors_name_known_jobs(alert: Alert) -> None:
         assert "instance" not in matchers, "a rule holds for every instance"
         names: set[str] = promql.metric_names(selector.prettify())
         recorded = any(name.startswith("lookout:") for name in names) or not names
-        if not recorded and not names <= OF_EVERY_JOB:
+        of_all = names <= OF_EVERY_JOB or all(name.startswith(OF_EVERY_AGENT) for name in names)
+        if not recorded and not of_all:
             assert "job" in matchers, f"{selector.prettify()} selects no job"
         for job in matchers.get("job", []):
             assert job in known, f"{job} is no role of this repository"

@@ -34,6 +34,9 @@ OWN_PHASES = {
     "grafana": {
         "permit",  # who may do what is kept in Grafana's database, which its API alone changes
     },
+    "health": {
+        "remove",  # switched off, it goes from the host as it goes with the host
+    },
     "firewall": {
         "remove",  # switched off, it goes from the host as it goes with the host
     },
@@ -198,7 +201,7 @@ def test_a_port_has_one_home() -> None:
         str(value): role
         for role in ROLES
         for name, value in defaults(role).items()
-        if name.endswith("_port") and isinstance(value, int)
+        if name.endswith("_port") and isinstance(value, int) and value
     }
     assert len(home) > 2
     port = re.compile(rf"(?<![\w.])({'|'.join(home)})(?![\w.])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -150,3 +151,18 @@ def test_a_url_without_scheme_is_refused_and_not_shown() -> None:
 def test_an_extra_receiver_needs_a_name_of_its_own(extra: dict[str, Any]) -> None:
     (problem,) = problems(extra=[extra])
     assert problem.startswith("alertmanager_extra_receivers: ")
+
+
+def test_who_waits_for_the_watchdog_gets_it() -> None:
+    tls = {"ca_file": "/ca.pem"}
+    inside = {"content": base64.b64encode(b"url: https://mon1:9702/heartbeat/x\n").decode()}
+    left_out = {"skipped": True}
+    assert alertmanager.alertmanager_switches([left_out], "", tls) == []
+    assert alertmanager.alertmanager_switches([inside, left_out], "https://out/ping", tls) == [
+        {"url": "https://out/ping", "send_resolved": False},
+        {
+            "url": "https://mon1:9702/heartbeat/x",
+            "send_resolved": False,
+            "http_config": {"tls_config": tls},
+        },
+    ]

@@ -145,31 +145,3 @@ def test_what_is_secret_stays_in_files() -> None:
     assert "hunter2" not in yaml.safe_dump(made)
     secrets = g.grafana_source_secrets([PROMETHEUS, SPOTS])
     assert secrets == {"data_source_postgresql-spots": "hunter2hunter2"}
-
-
-# --- the database ---
-
-DECLARED = {
-    "postgresql_databases": [{"name": "grafana", "owner": "grafana"}],
-    "postgresql_roles": [{"name": "grafana", "databases": ["grafana"], "password": "x"}],
-    "postgresql_access": [{"databases": ["grafana"], "roles": ["grafana"], "sources": ["grafana"]}],
-}
-
-
-def test_the_host_that_takes_the_writes_is_found() -> None:
-    hosts = {"db1": DECLARED, "db2": DECLARED}
-    assert g.grafana_database_host(["db1", "db2"], hosts, "grafana") == "db1"
-    handed_over = {name: {**DECLARED, "postgresql_primary": "db2"} for name in hosts}
-    assert g.grafana_database_host(["db1", "db2"], handed_over, "grafana") == "db2"
-    assert g.grafana_database_host(["db1"], {"db1": {}}, "grafana") == ""
-    assert g.grafana_database_host([], {}, "grafana") == ""
-
-
-def test_what_the_database_host_lacks_is_said_as_lines_to_add() -> None:
-    assert g.grafana_database_problems(DECLARED, "grafana", "grafana") == []
-    lacking = {"postgresql_databases": DECLARED["postgresql_databases"]}
-    role, access = g.grafana_database_problems(lacking, "grafana", "grafana")
-    assert "postgresql_roles: {name: grafana, databases: [grafana]" in role
-    assert (
-        "postgresql_access: {databases: [grafana], roles: [grafana], sources: [grafana]}" in access
-    )

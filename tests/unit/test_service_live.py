@@ -73,6 +73,14 @@ def test_plan(
     assert service_live.plan(running(**state), newest, *links) == actions
 
 
+def test_plan_restarts_a_timer_that_is_older_than_its_file() -> None:
+    """It has no process: what counts is when it began to wait."""
+    timer = running()
+    timer["ActiveEnterTimestampMonotonic"] = timer.pop("ExecMainStartTimestampMonotonic")
+    assert service_live.plan(timer, time.time() - 50, None, None) == ["restart"]
+    assert service_live.plan(timer, time.time() - 200, None, None) == []
+
+
 @pytest.mark.parametrize("state", ["not-found", "masked", "bad-setting"])
 def test_plan_refuses_a_unit_that_is_not_there(state: str) -> None:
     with pytest.raises(service_live.ServiceError, match=f"the unit is {state}"):

@@ -85,7 +85,7 @@ def process(host: Host, pid: int) -> Started:
 
 def start(host: Host, unit: str, *argv: str, user: str = "driver") -> Started:
     """Start a program as a unit of its own."""
-    host.run(f"systemctl reset-failed {unit}.service")
+    host.run(f"systemctl stop {unit}.service; systemctl reset-failed {unit}.service")
     words = " ".join(argv)
     host.check_output(f"systemd-run --quiet --unit={unit} --uid={user} {words}")
     pid = int(host.check_output(f"systemctl show --property=MainPID --value {unit}.service"))

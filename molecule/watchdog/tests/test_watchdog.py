@@ -112,8 +112,8 @@ def test_a_kill_is_told_to_sentry(host: Host) -> None:
     put(host, ROOT / "molecule/shared/sentry.py")
     host.check_output(
         "sh -c %s",
-        "rm -rf /root/events; "
-        "python3 /root/sentry.py 8443 /root/events >/dev/null 2>&1 & echo $! > /root/pid",
+        "rm -rf /root/events; python3 /root/sentry.py 8443 /root/events >/dev/null 2>&1 &"
+        " echo $! > /root/pid",
     )
     try:
         assert wait_for(lambda: host.run("ss -Hltn 'sport = :8443'").stdout)

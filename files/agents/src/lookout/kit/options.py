@@ -47,7 +47,7 @@ class ErrorOptions:
     """
 
     environment: str = "production"
-    # Signed the server's certificate; none: what the system trusts
+    # Trusted beside what the system trusts
     ca: Path | None = None
     timeout_seconds: float = option(15.0, at_least=1, at_most=120)
     # An agent that fails over and over shall not fill the server.

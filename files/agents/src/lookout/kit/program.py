@@ -29,11 +29,16 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 WRONG_CONFIGURATION = 2
 
 
+class ProgramError(Exception):
+    """Why the program cannot go on, in words that need no trace."""
+
+
 class Kit:
     """What a running program has at hand."""
 
     def __init__(self, program: str, options: Options, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
+        self._metrics = options.metrics
         self.registry = CollectorRegistry()
         self.stopping = threading.Event()
         self._reload_asked = threading.Event()
@@ -69,6 +74,8 @@ class Kit:
     def loop(self, step: Callable[[], float | None], interval_seconds: float) -> None:
         """Call `step` every `interval_seconds` until a signal ends it; READY=1 after the first one.
 
+        The metrics are served for that long; what runs by the clock beside it serves none.
+
         A step that returns a number is called again that many seconds after its start. One that
         raises is logged, reported and counted, and the next one comes in its time. Systemd hears a
         sign of life after each step and while waiting, never during a step: one that hangs is
@@ -77,6 +84,18 @@ class Kit:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
+        try:
+            server = metrics.serve(self.registry, self._metrics)
+        except OSError as error:
+            raise ProgramError(f"the metrics cannot be served: {error}") from error
+        try:
+            self._rounds(step, interval_seconds)
+        finally:
+            systemd.notify("STOPPING=1")
+            if server:
+                server.shutdown()
+
+    def _rounds(self, step: Callable[[], float | None], interval_seconds: float) -> None:
         slice_seconds = (systemd.watchdog_seconds() or 30) / 3
         ready = False
         while not self.stopping.is_set():
@@ -95,7 +114,6 @@ class Kit:
                     break
                 # In slices, as a signal sets an event and does not wake who waits for another one.
                 self.stopping.wait(min(left, slice_seconds, 1.0))
-        systemd.notify("STOPPING=1")
 
     def _one(self, step: Callable[[], float | None]) -> float | None:
         try:
@@ -141,19 +159,16 @@ class Program(Generic[O]):
         kit.reload = lambda: self._begin_anew(arguments.config)
         threading.excepthook = lambda what: self._thread_failed(kit, what)
         try:
-            server = metrics.serve(kit.registry, options.metrics)
-        except OSError as error:
-            log.error("the metrics cannot be served: %s", error)
-            return 1
-        try:
             return serve(options, kit)
+        except ProgramError as error:
+            log.error("%s", error)
+            kit.reports.message(str(error))
+            return 1
         except Exception as error:
             log.exception("the agent ends")
             kit.reports.exception(error)
             return 1
         finally:
-            if server:
-                server.shutdown()
             kit.reports.flush(options.errors.timeout_seconds)
 
     def _parser(self) -> argparse.ArgumentParser:

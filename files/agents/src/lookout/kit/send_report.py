@@ -6,13 +6,20 @@ server took the event; otherwise it says why on standard error and ends with 1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.transport import HttpTransport
+
+# Debian's bundle; a host without ca-certificates has none
+SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Transport(HttpTransport):
@@ -25,12 +32,37 @@ class Transport(HttpTransport):
         type(self).dropped += (_reason,)
 
 
+@contextlib.contextmanager
+def trusted(ca: str | None) -> Iterator[str | None]:
+    """A file with the system's CAs and this one, as sentry-sdk takes one file; None without one.
+
+    The server may be behind the gateway, whose certificate is the site's or a public one.
+    """
+    if ca is None:
+        yield None
+        return
+    with tempfile.NamedTemporaryFile("wb", suffix=".pem") as bundle:
+        for file in (SYSTEM_CAS, Path(ca)):
+            if file.exists() or file != SYSTEM_CAS:
+                bundle.write(file.read_bytes() + b"\n")
+        bundle.flush()
+        yield bundle.name
+
+
 def send(order: dict[str, Any]) -> str | None:
     """Why the event did not arrive; None when it did."""
     try:
+        with trusted(order["ca"]) as ca:
+            return _send(order, ca)
+    except OSError as error:
+        return f"the CA's certificate cannot be read: {error}"
+
+
+def _send(order: dict[str, Any], ca: str | None) -> str | None:
+    try:
         sentry_sdk.init(
             dsn=order["dsn"],
-            ca_certs=order["ca"],
+            ca_certs=ca,
             transport=Transport,
             # They look into the program that runs them, and this one is not what failed.
             default_integrations=False,

@@ -1,0 +1,191 @@
+"""An error arrives in the project of its program; what Bugsink may do, keeps, and survives."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import yaml
+from errors import ADMIN, CONFIG, DIRECT, UNIT, WORKER, Bugsink, secret
+from hosts import CURL, put, wait_for
+from play import changed_tasks
+from units import assert_hardened, assert_survives_a_kill, main_pid
+
+PART = "/etc/lookout/backup.d/bugsink.yml"
+# Where something of it might lie, open to everybody
+PLACES = "/etc /var /run /tmp /root /opt/lookout"
+# The way out, which only somebody has who is in
+SIGNED_IN = "/accounts/logout/"
+STACK = ("watchdog", "health", "status", "forecaster", "sensor")
+
+
+def test_an_exception_arrives_in_the_project_of_its_program_alone(bugsink: Bugsink) -> None:
+    before = {name: bugsink.taken(name) for name in STACK}
+    bugsink.tell(bugsink.dsn("watchdog"), "the browser hangs")
+    assert bugsink.takes("watchdog", before["watchdog"] + 1)
+    assert {name: bugsink.taken(name) for name in STACK[1:]} == {
+        name: before[name] for name in STACK[1:]
+    }
+
+
+def test_the_admin_signs_in_through_the_gateway_and_sees_it(bugsink: Bugsink) -> None:
+    assert SIGNED_IN in bugsink.sign_in()
+    number = bugsink.dsn("watchdog").rpartition("/")[2]
+    listed = bugsink.page(f"/issues/{number}/")
+    assert "ProbeError" in listed
+    assert "the browser hangs 0" in listed
+    other = bugsink.dsn("health").rpartition("/")[2]
+    assert "ProbeError" not in bugsink.page(f"/issues/{other}/")
+    # It comes with what it looks like.
+    style = re.search(r'href="(/bugsink/static/[^"]+\.css)"', listed)
+    assert style
+    assert len(bugsink.page(style[1].removeprefix("/bugsink"))) > 1000
+
+
+def test_a_wrong_password_and_nobody_see_nothing(bugsink: Bugsink) -> None:
+    bugsink.host.check_output("install -m 600 /dev/null /root/wrong && echo no > /root/wrong")
+    assert SIGNED_IN not in bugsink.sign_in("/root/wrong")
+    bugsink.host.check_output("rm -f /root/jar; touch /root/jar")
+    assert "csrfmiddlewaretoken" in bugsink.page("/"), "the form"
+
+
+def test_a_wrong_key_is_refused(bugsink: Bugsink) -> None:
+    good = bugsink.dsn("watchdog")
+    before = bugsink.taken("watchdog")
+    assert bugsink.post(good) == 200
+    assert bugsink.post(good.replace(good[8:40], "0" * 32)) in (401, 403)
+    of_another = bugsink.dsn("health")[8:40]
+    assert bugsink.post(good.replace(good[8:40], of_another)) in (401, 403)
+    bugsink.tell(good.replace(good[8:40], "0" * 32), "forged")
+    time.sleep(2)
+    assert bugsink.taken("watchdog") == before
+
+
+def test_metrics_are_for_prometheus(bugsink: Bugsink) -> None:
+    outside = "curl -s -o /dev/null -w '%{http_code}' --cacert /etc/lookout/tls/ca.pem"
+    assert bugsink.host.check_output(f"{outside} {bugsink.url}/metrics") == "403"
+    assert bugsink.host.run(f"{CURL} {DIRECT}/metrics").rc == 0
+    without = f"curl -s --cacert /etc/lookout/tls/ca.pem {DIRECT}/metrics"
+    assert bugsink.host.run(without).rc != 0
+
+
+def test_it_may_do_no_more_than_it_needs(bugsink: Bugsink) -> None:
+    for unit in (UNIT, WORKER):
+        assert_hardened(bugsink.host, unit, 2.5, user="bugsink")
+
+
+def test_it_fits_into_a_small_host(bugsink: Bugsink) -> None:
+    """In megabytes, all processes of both units."""
+    pids = bugsink.host.check_output("pgrep -u bugsink").split()
+    files = " ".join(f"/proc/{pid}/smaps_rollup" for pid in pids)
+    shown = bugsink.host.check_output(f"grep -h ^Pss: {files}")
+    assert sum(int(line.split()[1]) for line in shown.splitlines()) / 1024 < 300
+
+
+def test_it_is_back_after_a_kill_and_loses_nothing(bugsink: Bugsink) -> None:
+    before = bugsink.taken("watchdog")
+    assert_survives_a_kill(bugsink.host, UNIT, f"{DIRECT}/health/ready", seconds=60)
+    bugsink.host.check_output(f"kill -9 {main_pid(bugsink.host, WORKER)}")
+    bugsink.tell(bugsink.dsn("watchdog"), "after the kill")
+    assert bugsink.takes("watchdog", before + 1)
+
+
+def test_events_wait_for_the_worker(bugsink: Bugsink) -> None:
+    before = bugsink.taken("watchdog")
+    bugsink.host.check_output(f"systemctl stop {WORKER}")
+    bugsink.tell(bugsink.dsn("watchdog"), "nobody digests")
+    assert wait_for(lambda: bugsink.metric("bugsink_queue_oldest_seconds") > 0)
+    assert bugsink.metric("bugsink_queue_tasks") >= 1
+    bugsink.host.check_output(f"systemctl start {WORKER}")
+    assert bugsink.takes("watchdog", before + 1)
+    assert wait_for(lambda: bugsink.metric("bugsink_queue_tasks") == 0)
+    assert bugsink.metric("bugsink_queue_oldest_seconds") == 0
+
+
+def test_no_secret_is_seen_by_others(bugsink: Bugsink, tmp_path: Path) -> None:
+    """Neither on a command line, nor in a log, nor in a file that everybody may read."""
+    host = bugsink.host
+    names = ["bugsink_admin", "bugsink_secret_key", "bugsink_projects"]
+    names += ["postgresql_bugsink"] if bugsink.name == "bookworm" else []
+    words = [*map(secret, names), bugsink.dsn("health")[8:40]]
+    canaries = tmp_path / "canaries"
+    canaries.write_text("\n".join(words) + "\n", encoding="utf-8")
+    put(host, canaries)
+    host.check_output("chmod 600 /root/canaries")
+    seen = "grep -aFlf /root/canaries"
+    assert host.run(f"cat /proc/[0-9]*/cmdline | {seen}").stdout == ""
+    assert host.run(f"journalctl --output cat | {seen}").stdout == ""
+    assert host.run("grep -raFlf /root/canaries /var/log").stdout == ""
+    open_files = f"find {PLACES} -xdev -type f -perm -o+r -size -20M"
+    assert host.run(f"{open_files} -exec {seen} {{}} +").stdout == ""
+    # They are where they belong, or this would prove nothing. The seed stays on the control node.
+    assert len(host.run(f"{seen} -r {CONFIG}/").stdout.splitlines()) >= len(words) - 1
+    assert host.run(f"runuser -u nobody -- ls {CONFIG}/secrets").rc != 0
+    host.check_output("rm /root/canaries")
+
+
+def test_where_it_keeps_them(bugsink: Bugsink) -> None:
+    on_disk = bugsink.host.file("/var/lib/bugsink/db.sqlite3").exists
+    assert on_disk == (bugsink.name == "trixie")
+    if bugsink.name == "bookworm":
+        sql = "select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()"
+        asked = "from django.db import connection; cursor = connection.cursor();"
+        asked += f"cursor.execute('{sql}'); print(cursor.fetchone())"
+        assert bugsink.django(asked) == "('bugsink', True)"
+
+
+def test_what_is_saved_can_be_restored_and_damage_is_found(bugsink: Bugsink) -> None:
+    host = bugsink.host
+    part = yaml.safe_load(host.file(PART).content_string)
+    assert CONFIG in part["paths"]
+    if bugsink.name == "bookworm":
+        assert "prepare" not in part, "PostgreSQL's own part has the rest"
+        return
+    host.check_output(shlex.join(part["prepare"]))
+    host.check_output("rm -rf /root/restored && mkdir /root/restored")
+    for path in part["paths"]:
+        host.check_output(f"cp -a --parents {path} /root/restored/")
+    verify = shlex.join(word.replace("{folder}", "/root/restored") for word in part["verify"])
+    host.check_output(verify)
+    copy = "/root/restored/var/lib/bugsink/dump/db.sqlite3"
+    read = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
+    users = "select username from auth_user"
+    assert ADMIN in host.check_output("python3 -c %s %s %s", read, copy, users)
+    size = int(host.check_output(f"stat -c %s {copy}"))
+    host.check_output(f"truncate -s {size // 2} {copy}")
+    assert host.run(verify).rc != 0
+    host.check_output("rm -r /root/restored")
+
+
+def test_old_events_are_deleted(bugsink: Bugsink) -> None:
+    before = bugsink.taken("sensor")
+    bugsink.tell(bugsink.dsn("sensor"), "long ago", 2)
+    assert bugsink.takes("sensor", before + 2)
+    assert bugsink.metric("bugsink_project_stored_events", "sensor") == 2
+    number = bugsink.dsn("sensor").rpartition("/")[2]
+    bugsink.django(
+        "from datetime import timedelta; from django.utils import timezone;"
+        "from events.models import Event;"
+        f"Event.objects.filter(project_id={number})"
+        ".update(digested_at=timezone.now() - timedelta(days=91))"
+    )
+    kept = bugsink.metric("bugsink_project_stored_events", "watchdog")
+    bugsink.host.check_output("systemctl start bugsink-cleaning.service")
+    assert bugsink.metric("bugsink_project_stored_events", "sensor") == 0
+    assert bugsink.metric("bugsink_project_stored_events", "watchdog") == kept
+
+
+def test_a_project_comes_by_the_inventory_and_keeps_as_much_as_that_says(
+    bugsink: Bugsink, shop: CompletedProcess[str]
+) -> None:
+    assert changed_tasks(shop) == [
+        "bugsink : Ensure settings and projects are in place",
+        "bugsink : Ensure Bugsink runs what is on disk",
+    ]
+    before = bugsink.taken("web-shop")
+    bugsink.tell(bugsink.dsn("Web shop"), "out of stock", 16)
+    assert bugsink.takes("web-shop", before + 16)
+    assert 0 < bugsink.metric("bugsink_project_stored_events", "web-shop") <= 6
