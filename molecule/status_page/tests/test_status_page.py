@@ -258,7 +258,9 @@ def test_reports_are_tables_that_could_change_nothing(host: Host) -> None:
 
 def test_who_shows_no_certificate_of_a_client_is_turned_away(host: Host) -> None:
     ca = "--cacert /etc/lookout/tls/ca.pem"
-    assert host.run(f"curl -sS {ca} {URL}/").rc != 0
+    refused = host.run(f"curl -sS {ca} {URL}/")
+    assert refused.rc != 0
+    assert "certificate required" in refused.stderr, "it is told why"
     own = "--cert /etc/lookout/tls/host/fullchain.pem --key /etc/lookout/tls/host/privkey.pem"
     assert host.run(f"curl -sS {ca} {own} {URL}/").rc != 0
 
