@@ -53,7 +53,9 @@ def ask(host: Host, path: str) -> Any:
 
 def run(host: Host, task: str) -> dict[str, Any]:
     """Run a task as its timer does, and return what the page says of it."""
-    host.check_output(f"systemctl start lookout-status-task@{task}.service")
+    # Five starts within ten seconds are too many for systemd.
+    unit = f"lookout-status-task@{task}.service"
+    host.check_output(f"systemctl reset-failed {unit} 2>/dev/null; systemctl start {unit}")
     last: dict[str, Any] = ask(host, f"tasks/{task}?runs=1")["runs"][0]
     return last
 
@@ -152,7 +154,7 @@ def test_a_broker_that_is_down_is_seen(host: Host, name: str) -> None:
     try:
         last = run(host, "rabbitmq-access")
         assert not last["ok"]
-        assert last["message"]
+        assert last["message"] == "Connection refused"
     finally:
         host.check_output("rabbitmqctl start_app")
     assert wait_for(lambda: run(host, "rabbitmq-access")["ok"], 60)
@@ -316,7 +318,8 @@ def test_a_full_disk_is_said_once_and_counted(host: Host) -> None:
         assert run(host, "website-access")["ok"]
         host.run("dd if=/dev/zero of=/mnt/small/fill bs=4k")
         for _ in range(12):
-            if host.run("systemctl start lookout-status-task@website-access.service").rc != 0:
+            unit = "lookout-status-task@website-access.service"
+            if host.run(f"systemctl reset-failed {unit}; systemctl start {unit}").rc != 0:
                 break
         else:
             pytest.fail("the disk is not full")
