@@ -34,6 +34,8 @@ PAGES = {
     "Prometheus": "/prometheus/classic/graph",
     "alerts": "/prometheus/classic/alerts",
     "Alertmanager": "/alertmanager/",
+    "Status page": "/status/",
+    "Errors": "/bugsink/accounts/login/",
 }
 GRAFANA = "/grafana/login"
 # People of the demo's directory, and what they may do in Grafana

@@ -388,9 +388,10 @@ def wait_until_running(container: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     state = "not started"
     while time.monotonic() < deadline:
-        # exec fails while PID 1 is not yet there: that is what is waited for
+        # It fails while systemd does not listen yet; from then on it answers when the host is up.
+        ask = ["timeout", f"{seconds:.0f}", "systemctl", "is-system-running", "--wait"]
         asked = subprocess.run(
-            [*inside(), "podman", "exec", container, "systemctl", "is-system-running"],
+            [*inside(), "podman", "exec", container, *ask],
             text=True, capture_output=True, check=False,
         )  # fmt: skip
         state = asked.stdout.strip() or asked.stderr.strip()

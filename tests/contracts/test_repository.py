@@ -215,6 +215,21 @@ def test_make_targets_that_a_page_names_exist(path: Path) -> None:
     assert named <= set(targets())
 
 
+def test_every_scenario_has_check_mode_and_a_second_run() -> None:
+    """Molecule says nothing where a folder of tests that a sequence names is empty."""
+    base = yaml.safe_load((ROOT / ".config/molecule/config.yml").read_text("utf-8"))
+    own = [yaml.safe_load(file.read_text("utf-8")) for file in ROOT.glob("molecule/*/molecule.yml")]
+    asked = [(one or {}).get("scenario", {}).get("test_sequence") for one in (base, *own)]
+    sequences = [steps for steps in asked if steps]
+    assert sequences
+    for steps in sequences:
+        at = steps.index("converge")
+        assert {"verify ../shared/before", "check"} & set(steps[:at])
+        assert {"verify ../shared/again", "idempotence"} & set(steps[at:])
+        for folder in [step.split()[1] for step in steps if step.startswith("verify ")]:
+            assert list((ROOT / "molecule/base" / folder).glob("test_*.py")), folder
+
+
 def test_ci_runs_what_the_readme_says() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import testinfra
+from hosts import entered
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ class Site:
 
     @property
     def host(self) -> Host:
-        return testinfra.get_host(f"podman://{self.run_id}-mon")
+        return entered(f"{self.run_id}-mon")
 
     def command(self, *arguments: str) -> list[str]:
         return ["ansible-playbook", "-i", str(self.inventory), *(arguments or ("site.yml",))]

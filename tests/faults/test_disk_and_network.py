@@ -10,9 +10,29 @@ from fault_site import Site
 from hosts import CURL
 
 
-def test_a_full_disk_leaves_the_running_configuration(new_site: Callable[[], Site]) -> None:
+def test_a_lost_host_stops_no_other_and_a_full_disk_no_service(
+    new_site: Callable[[], Site],
+) -> None:
+    """One site for both: it is built while a host of its inventory does not answer."""
     site = new_site()
-    assert site.run().returncode == 0
+    assert_a_lost_host_does_not_stop_the_others(site)
+    assert_a_full_disk_leaves_the_running_configuration(site)
+
+
+def assert_a_lost_host_does_not_stop_the_others(site: Site) -> None:
+    former = site.inventory.read_text("utf-8")
+    gone = {"ansible_connection": "podman", "ansible_host": f"{site.run_id}-gone"}
+    inventory = {**json.loads(former), "application": {"hosts": {"gone": gone}}}
+    site.inventory.write_text(json.dumps(inventory), "utf-8")
+    done = site.run()
+    site.inventory.write_text(former, "utf-8")
+    assert done.returncode != 0
+    assert re.search(r"^gone .*unreachable=1", done.stdout, re.M)
+    assert re.search(r"^mon .*failed=0", done.stdout, re.M)
+    assert site.host.run(f"{CURL} https://127.0.0.1:9090/-/ready").rc == 0
+
+
+def assert_a_full_disk_leaves_the_running_configuration(site: Site) -> None:
     host = site.host
     # the same files on a file system of a few megabytes, which is then filled to the last byte
     host.check_output(
@@ -38,18 +58,3 @@ def test_a_full_disk_leaves_the_running_configuration(new_site: Callable[[], Sit
     assert mended.returncode == 0, mended.stdout[-3000:]
     live = host.check_output(f"{CURL} https://127.0.0.1:9090/api/v1/status/config")
     assert "scrape_interval: 30s" in live
-
-
-def test_a_host_that_does_not_answer_does_not_stop_the_others(
-    new_site: Callable[[], Site],
-) -> None:
-    site = new_site()
-    inventory = json.loads(site.inventory.read_text("utf-8"))
-    gone = {"ansible_connection": "podman", "ansible_host": f"{site.run_id}-gone"}
-    inventory["application"] = {"hosts": {"gone": gone}}
-    site.inventory.write_text(json.dumps(inventory), "utf-8")
-    done = site.run()
-    assert done.returncode != 0
-    assert re.search(r"^gone .*unreachable=1", done.stdout, re.M)
-    assert re.search(r"^mon .*failed=0", done.stdout, re.M)
-    assert site.host.run(f"{CURL} https://127.0.0.1:9090/-/ready").rc == 0

@@ -56,6 +56,8 @@ def _run(promtool: str, folder: Path, *arguments: str) -> None:
     done = subprocess.run(
         [promtool, *arguments],
         cwd=folder,
+        # Fewer collections of a heap that stays small: a fifth of promtool's processor time
+        env={**os.environ, "GOGC": "400"},
         capture_output=True,
         text=True,
         timeout=PROMTOOL_TIMEOUT_SECONDS,

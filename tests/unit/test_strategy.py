@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible.plugins import loader
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 PLUGIN = Path(__file__).parents[2] / "plugins/strategy/lookout.py"
@@ -27,7 +28,35 @@ def test_without_mitogen_it_is_plain_linear(monkeypatch: pytest.MonkeyPatch) -> 
     for name in [name for name in sys.modules if name.split(".")[0] == "ansible_mitogen"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ansible_mitogen", None)
-    assert _load().StrategyModule is Linear
+    made = _load().StrategyModule
+    assert issubclass(made, Linear)
+    assert {base.__module__ for base in made.__mro__} <= {"lookout_strategy"} | _modules_of(Linear)
+
+
+def _modules_of(cls: type) -> set[str]:
+    return {base.__module__ for base in cls.__mro__}
+
+
+def test_a_worker_finds_the_filters_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded when linear starts to fork: the filters of the repository, and Ansible's."""
+    found: list[str] = []
+
+    def run(*_: object) -> int:
+        found.extend(loader.filter_loader._cached_non_collection_wrappers)
+        return 0
+
+    monkeypatch.setattr(Linear, "run", run)
+    monkeypatch.setattr(loader.filter_loader, "_cached_non_collection_wrappers", {})
+    loader.filter_loader.add_directory(str(PLUGIN.parents[1] / "filter"))
+    made = object.__new__(_load().Prepared)
+    assert made.run(None, None) == 0
+    assert {"redact", "combine"} <= set(found)
+
+
+def test_mitogen_compiles_a_file_once() -> None:
+    finder = pytest.importorskip("ansible_mitogen.module_finder")
+    _load()
+    assert finder.compile(b"1", "name", "exec") is finder.compile(b"1", "name", "exec")
 
 
 def test_with_mitogen_it_is_both() -> None:

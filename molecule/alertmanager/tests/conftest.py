@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 
 import pytest
-import testinfra
-from hosts import CURL, put, wait_for
+from hosts import CURL, connect, put, wait_for
 from receivers import API, HOOKS_LOG, MAILS_LOG, PASSWORD, Receivers
 from testinfra.host import Host
 
@@ -53,11 +51,7 @@ def receivers(host: Host) -> Receivers:
 @pytest.fixture(scope="module")
 def both() -> list[Receivers]:
     """Those of all hosts at once, for tests of the hosts together."""
-    run_id = f"{os.environ.get('LOOKOUT_RUN', 'molecule')}-{os.environ['MOLECULE_SCENARIO_NAME']}"
-    return [
-        start_receivers(testinfra.get_host(f"podman://{run_id}-{name}"))
-        for name in ("trixie", "bookworm")
-    ]
+    return [start_receivers(connect(name)) for name in ("trixie", "bookworm")]
 
 
 @pytest.fixture

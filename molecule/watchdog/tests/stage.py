@@ -65,6 +65,11 @@ class Started:
         """When it was validated, as the file says."""
         return float(self.host.check_output(f"cat {DIRECTORY}/{self.pid}-{self.start}"))
 
+    def observe(self) -> None:
+        """Have the host note when it ends."""
+        noted = f">/root/ended-{self.pid} 2>/root/observer &"
+        self.host.check_output("sh -c %s", f"python3 -c '{OBSERVER}' {self.pid} {noted}")
+
     def ended(self, seconds: float) -> float:
         """Wait until it has ended; the time of that on the host's clock."""
         shown = wait_for(lambda: self.host.run(f"cat /root/ended-{self.pid}").stdout, seconds)
@@ -84,9 +89,9 @@ def start(host: Host, unit: str, *argv: str, user: str = "driver") -> Started:
     words = " ".join(argv)
     host.check_output(f"systemd-run --quiet --unit={unit} --uid={user} {words}")
     pid = int(host.check_output(f"systemctl show --property=MainPID --value {unit}.service"))
-    observe = f"python3 -c '{OBSERVER}' {pid} >/root/ended-{pid} 2>/root/observer &"
-    host.check_output("sh -c %s", observe)
-    return process(host, pid)
+    started = process(host, pid)
+    started.observe()
+    return started
 
 
 def now(host: Host) -> float:
