@@ -86,6 +86,8 @@ def told(host: Host) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_works(host: Host, task: str) -> None:
+    # No Prometheus of the scenario fires the Watchdog.
+    host.check_output(f"{CURL} -d '{ALIVE}' {URL}/heartbeat/monitoring")
     last = run(host, task)
     assert last["ok"], last["message"]
 
