@@ -53,7 +53,9 @@ def ask(host: Host, path: str) -> Any:
 
 def run(host: Host, task: str) -> dict[str, Any]:
     """Run a task as its timer does, and return what the page says of it."""
-    host.check_output(f"systemctl start lookout-status-task@{task}.service")
+    # Five starts within ten seconds are too many for systemd.
+    unit = f"lookout-status-task@{task}.service"
+    host.check_output(f"systemctl reset-failed {unit} 2>/dev/null; systemctl start {unit}")
     last: dict[str, Any] = ask(host, f"tasks/{task}?runs=1")["runs"][0]
     return last
 
@@ -84,6 +86,8 @@ def told(host: Host) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_works(host: Host, task: str) -> None:
+    # No Prometheus of the scenario fires the Watchdog.
+    host.check_output(f"{CURL} -d '{ALIVE}' {URL}/heartbeat/monitoring")
     last = run(host, task)
     assert last["ok"], last["message"]
 
@@ -152,7 +156,7 @@ def test_a_broker_that_is_down_is_seen(host: Host, name: str) -> None:
     try:
         last = run(host, "rabbitmq-access")
         assert not last["ok"]
-        assert last["message"]
+        assert last["message"] == "Connection refused"
     finally:
         host.check_output("rabbitmqctl start_app")
     assert wait_for(lambda: run(host, "rabbitmq-access")["ok"], 60)
@@ -258,7 +262,9 @@ def test_reports_are_tables_that_could_change_nothing(host: Host) -> None:
 
 def test_who_shows_no_certificate_of_a_client_is_turned_away(host: Host) -> None:
     ca = "--cacert /etc/lookout/tls/ca.pem"
-    assert host.run(f"curl -sS {ca} {URL}/").rc != 0
+    refused = host.run(f"curl -sS {ca} {URL}/")
+    assert refused.rc != 0
+    assert "certificate required" in refused.stderr, "it is told why"
     own = "--cert /etc/lookout/tls/host/fullchain.pem --key /etc/lookout/tls/host/privkey.pem"
     assert host.run(f"curl -sS {ca} {own} {URL}/").rc != 0
 
@@ -314,7 +320,8 @@ def test_a_full_disk_is_said_once_and_counted(host: Host) -> None:
         assert run(host, "website-access")["ok"]
         host.run("dd if=/dev/zero of=/mnt/small/fill bs=4k")
         for _ in range(12):
-            if host.run("systemctl start lookout-status-task@website-access.service").rc != 0:
+            unit = "lookout-status-task@website-access.service"
+            if host.run(f"systemctl reset-failed {unit}; systemctl start {unit}").rc != 0:
                 break
         else:
             pytest.fail("the disk is not full")

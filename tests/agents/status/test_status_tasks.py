@@ -261,3 +261,7 @@ def test_errors_of_the_broker_are_told_in_words() -> None:
     wrapped = RuntimeError(RuntimeError(OSError(111, "Connection refused")))
     assert rabbitmq_access.of_broker(wrapped) == "Connection refused"
     assert rabbitmq_access.of_broker(RuntimeError()) == "RuntimeError"
+    # As pika's errors of the phases of a connection
+    phase = RuntimeError()
+    vars(phase)["exception"] = OSError(111, "Connection refused")
+    assert rabbitmq_access.of_broker(phase) == "Connection refused"

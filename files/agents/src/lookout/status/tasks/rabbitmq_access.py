@@ -93,7 +93,8 @@ class RabbitmqAccess:
 def of_broker(error: BaseException) -> str:
     """Say in a few words what went wrong; pika wraps one error into another, some without words."""
     name, text = type(error).__name__, str(error)
-    inner = [of_broker(part) for part in error.args if isinstance(part, BaseException)]
+    parts = [*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())]
+    inner = [of_broker(part) for part in parts if isinstance(part, BaseException)]
     if name == "ProbableAuthenticationError" or "ACCESS_REFUSED" in text:
         return "the broker refuses the password"
     if name == "ProbableAccessDeniedError":
