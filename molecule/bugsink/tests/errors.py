@@ -21,6 +21,7 @@ ADMIN = "admin"
 PASSWORD_FILE = "/root/bugsink.password"  # noqa: S105
 AS_VISITOR = "curl -sS --max-time 20 --cacert /etc/lookout/tls/ca.pem"
 SEND = Path(__file__).with_name("send.py")
+FAILING = Path(__file__).with_name("failing.py")
 
 
 def secret(name: str) -> str:
@@ -51,6 +52,23 @@ class Bugsink:
         self.host.check_output("install -m 644 /root/send.py /tmp/send.py")
         told = f"runuser -u nobody -- python3 /tmp/send.py {shlex.quote(text)} {count}"
         self.host.check_output(f"printf %s {shlex.quote(dsn)} | {told}")
+
+    def fail(self, dsn: str) -> None:
+        """Let an agent fail that has loaded this DSN; it ends with 1."""
+        put(self.host, FAILING)
+        self.host.check_output(
+            "rm -rf /tmp/agent && install -d -o nobody -m 700 /tmp/agent /tmp/agent/credentials"
+            " && install -o nobody /root/failing.py /tmp/agent/failing.py"
+            f" && printf %s {shlex.quote(dsn)}"
+            " | install -o nobody -m 400 /dev/stdin /tmp/agent/credentials/sentry_dsn"
+        )
+        config = "{instance: app1, errors: {ca: /etc/lookout/tls/ca.pem}}"
+        self.host.check_output("echo %s > /tmp/agent/health.yml", config)
+        run = "runuser -u nobody -- env CREDENTIALS_DIRECTORY=/tmp/agent/credentials"
+        ended = self.host.run(f"{run} python3 /tmp/agent/failing.py --config /tmp/agent/health.yml")
+        assert ended.rc == 1, ended.stderr
+        assert "ZeroDivisionError" in ended.stderr
+        self.host.check_output("rm -rf /tmp/agent")
 
     def post(self, dsn: str) -> int:
         """The status that an envelope gets, without a password for the gateway."""

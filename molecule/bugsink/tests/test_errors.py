@@ -31,6 +31,19 @@ def test_an_exception_arrives_in_the_project_of_its_program_alone(bugsink: Bugsi
     }
 
 
+def test_an_exception_in_an_agent_arrives_in_its_project(bugsink: Bugsink) -> None:
+    """By the agents' own kit, from the exception to the child that sends it."""
+    before = {name: bugsink.taken(name) for name in STACK}
+    bugsink.fail(bugsink.dsn("health"))
+    assert bugsink.takes("health", before["health"] + 1)
+    assert bugsink.taken("watchdog") == before["watchdog"]
+    assert SIGNED_IN in bugsink.sign_in()
+    number = bugsink.dsn("health").rpartition("/")[2]
+    listed = bugsink.page(f"/issues/{number}/")
+    assert "ZeroDivisionError" in listed
+    assert "health.yml of app1" in listed
+
+
 def test_the_admin_signs_in_through_the_gateway_and_sees_it(bugsink: Bugsink) -> None:
     assert SIGNED_IN in bugsink.sign_in()
     number = bugsink.dsn("watchdog").rpartition("/")[2]
