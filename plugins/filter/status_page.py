@@ -75,13 +75,22 @@ def _problems_of(name: str, task: Any, credentials: Sequence[str]) -> list[str]:
 
 
 def status_page_problems(
-    tasks: Any, credentials: Mapping[str, str], reports: Mapping[str, str], classes: Sequence[str]
+    tasks: Any,
+    credentials: Mapping[str, str],
+    reports: Mapping[str, str],
+    classes: Sequence[str],
+    taken: Sequence[str] = (),
 ) -> list[str]:
     """All that is wrong with tasks, secrets, reports and classes, one line each."""
     if not isinstance(tasks, Mapping):
         return ["status_page_tasks: must be a mapping, tasks by their names"]
     known = [*credentials]
-    found = [line for name, task in tasks.items() for line in _problems_of(name, task, known)]
+    found = [
+        f"status_page_tasks.{name}: is the heartbeat's name, take another one"
+        for name in tasks
+        if name in taken
+    ]
+    found += [line for name, task in tasks.items() for line in _problems_of(name, task, known)]
     found += [
         f"status_page_credentials.{name}: a name has small letters, digits and underscores"
         for name in credentials

@@ -434,9 +434,13 @@ def make_live(asked: dict[str, object], dry_run: bool) -> tuple[list[str], list[
     loaded = target(loaded_link(tree)) if tree else None
     started_from: list[str] = list(asked["started_from"])  # type: ignore[call-overload]
     newest = newest_change(started_from)
+    state = unit_state(unit)
+    if dry_run and state["LoadState"] == "not-found":
+        # This run would have defined it.
+        return ["daemon-reload", "enable", "start"], []
     running = None if runs_another_tree(asked) else loaded
     takes_up = "restart" if asked.get("tree_restarts") else "reload"
-    actions = plan(unit_state(unit), newest, live, running, takes_up)
+    actions = plan(state, newest, live, running, takes_up)
     allowed = bool(asked.get("restart_allowed", True))
     waits = [ITS_UNIT] if "restart" in actions and not allowed else []
     if waits:

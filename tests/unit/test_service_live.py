@@ -316,6 +316,15 @@ def test_changed_flags_restart(service: Service, tmp_path: Path) -> None:
     assert service.calls() == RESTART
 
 
+def test_dry_run_foresees_a_unit_that_this_run_would_define(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_live, "unit_state", lambda _: {**RUNNING, "LoadState": "not-found"})
+    assert service.make_live(dry_run=True) == ["daemon-reload", "enable", "start"]
+    with pytest.raises(service_live.ServiceError, match="the unit is not-found"):
+        service.make_live()
+
+
 def test_dry_run_says_what_it_would_do(service: Service) -> None:
     loaded_before(service, "bad")
     service.set(NeedDaemonReload="yes")

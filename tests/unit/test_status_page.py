@@ -92,3 +92,11 @@ def test_names_and_secrets_are_looked_at() -> None:
     )
     assert len(found) == 5
     assert problems([]) == ["status_page_tasks: must be a mapping, tasks by their names"]
+
+
+def test_the_name_of_the_heartbeat_is_taken() -> None:
+    task = {"monitoring": {"kind": "website_access"}}
+    assert problems(task) == []
+    assert problems(task, taken=["monitoring"]) == [
+        "status_page_tasks.monitoring: is the heartbeat's name, take another one"
+    ]

@@ -22,6 +22,7 @@ class Collector(_Collector):
 
     def __init__(self, options: StatusOptions, past: History) -> None:
         self._options, self._past = options, past
+        self._since = time.time()
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the registry need not ask the history to know the names."""
@@ -41,6 +42,7 @@ class Collector(_Collector):
 
     def _collect(self, connection: sqlite3.Connection) -> list[Metric]:
         options, now = self._options, time.time()
+        began = float(history.facts(connection).get("began", 0))
         state = GaugeMetricFamily(
             "status_task_up", "Whether the latest run of the task worked.", labels=["task"]
         )
@@ -57,8 +59,8 @@ class Collector(_Collector):
             every.add_metric([name], 60.0 * entry.every_minutes)
             runs = history.runs_of(connection, name, limit=1)
             newest = runs[0] if runs else None
-            # 0 is long ago: a task that never ran is one without a run.
-            last.add_metric([name], newest.started if newest else 0)
+            # One that never ran is late as if it had run when the history, or this page, began.
+            last.add_metric([name], newest.started if newest else max(began, self._since))
             seen = history.state_of(newest, entry.every_minutes, entry.timeout_seconds, now)
             if newest and seen in UP:
                 state.add_metric([name], UP[seen])
