@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,46 @@ def test_what_did_not_arrive_is_sent_by_the_next_run_and_said_once(
     for _ in range(2):
         run.once(config, sentry)
     assert len(sentry.took) == 2
+
+
+def test_a_run_that_is_killed_while_it_tells_has_kept_what_it_did(
+    config: HealthOptions, sentry: Sentry
+) -> None:
+    data = config.checks.disks[0].path
+    data.rmdir()
+
+    def killed_at_the_second(message: Message, result: Result) -> bool:
+        if sentry.took:
+            raise KeyboardInterrupt
+        return sentry(message, result)
+
+    with pytest.raises(KeyboardInterrupt):
+        run.once(config, killed_at_the_second)
+    assert metric(config, "lookout_health_check_failing") == 1
+    run.once(config, sentry)
+    assert sentry.took == [f"error disk/{data}", f"error inodes/{data}"], "each of them once"
+
+
+def test_messages_that_take_long_are_left_to_the_next_run(
+    config: HealthOptions,
+    sentry: Sentry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config.checks.disks[0].path.rmdir()
+    monkeypatch.setattr(run, "MESSAGES_SECONDS", 0.05)
+
+    def slowly(message: Message, result: Result) -> bool:
+        time.sleep(0.06)
+        return sentry(message, result)
+
+    told = []
+    for _ in range(3):
+        run.once(config, slowly)
+        told.append(len(sentry.took))
+    assert told == [1, 2, 2]
+    assert caplog.text.count("the next run sends the rest") == 1
+    assert metric(config, 'lookout_health_troubles_total{what="messages"}') == 1
 
 
 def test_a_state_that_cannot_be_kept_is_kept_in_memory(
