@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from lookout.kit.config import option
 from lookout.status.registry import Context, Failed, Outcome, task
+from lookout.status.tls import client_context
 
 
 @task("rabbitmq_access")
@@ -54,10 +54,7 @@ class RabbitmqAccess:
         )
 
     def _parameters(self, pika: Any, context: Context) -> Any:
-        secure = None
-        if self.tls:
-            tls = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-            secure = pika.SSLOptions(tls, self.host)
+        secure = pika.SSLOptions(client_context(self.ca_file), self.host) if self.tls else None
         return pika.ConnectionParameters(
             host=self.host,
             port=self.port,

@@ -12,10 +12,13 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 
 from lookout.status.registry import Failed
+from lookout.status.tls import client_context
 
 URL = r"https?://[^\s/]+(/\S*)?"
 MOST_BYTES = 2_000_000
 AGENT = "lookout-status/1"
+# Redirects that keep method and form (RFC 9110, 15.4.8 and 15.4.9)
+SAME_METHOD = (307, 308)
 
 
 @dataclass(frozen=True)
@@ -33,28 +36,37 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
 
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port of an address: what a secret is meant for."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not from https to http."""
+    """Follows redirects, but not from https to http, and takes no secret to another origin."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: PLR0917
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise Failed(f"{req.full_url} leads from https to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        leaves = origin_of(newurl) != origin_of(req.full_url)
+        if leaves and code in SAME_METHOD and req.data is not None:
+            raise Failed(f"the form would be sent on to {host_of(newurl)}: it was not")
+        onward = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if leaves and onward is not None:
+            # urllib copies them all: password, cookies, where we come from. The jar knows its own.
+            onward.headers = {"User-agent": AGENT}
+        return onward
 
 
 class Browser:
     """Asks one website; keeps its cookies. Proxies of the environment are not used."""
 
     def __init__(self, timeout_seconds: float, ca_file: Path | None = None) -> None:
-        try:
-            context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except OSError as error:
-            raise Failed(f"{ca_file} cannot be read: {error}") from error
         self._timeout = timeout_seconds
         self.cookies = CookieJar()
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
-            urllib.request.HTTPSHandler(context=context),
+            urllib.request.HTTPSHandler(context=client_context(ca_file)),
             urllib.request.HTTPCookieProcessor(self.cookies),
             _Stay(),
         )
