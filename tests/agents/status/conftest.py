@@ -32,7 +32,11 @@ tasks:
 
 @pytest.fixture
 def options(tmp_path: Path) -> StatusOptions:
-    text = f"database: {tmp_path}/status.db\ntask_classes: {tmp_path}/classes\n{CONFIG}"
+    (tmp_path / "told").mkdir()
+    text = (
+        f"database: {tmp_path}/status.db\ntold_directory: {tmp_path}/told\n"
+        f"task_classes: {tmp_path}/classes\n{CONFIG}"
+    )
     return config.parse(StatusOptions, text, "status.yml")
 
 

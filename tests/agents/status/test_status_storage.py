@@ -118,7 +118,7 @@ def test_a_failed_transaction_leaves_nothing(database: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     with closing(storage.reader(database)) as connection:
-        assert history.runs_of(connection, "web") == ()
+        assert history.runs_of(connection, "web", NOW) == ()
 
 
 def test_a_reader_cannot_write(database: Path) -> None:
@@ -153,6 +153,30 @@ def test_there_is_a_bar_for_each_day_with_and_without_runs(
     assert view.days[-1].state == "failing"
     assert empty.uptime is None
     assert {day.state for day in empty.days} == {"unknown"}
+
+
+def test_a_run_that_lies_ahead_hides_no_failure(past: Path, options: StatusOptions) -> None:
+    """The clock was a day ahead for one run and one incident."""
+    with storage.writer(past) as connection:
+        add_run(connection, Run("web", NOW + 86_400, 0.1, False, "ahead"))
+        change = add_run(connection, Run("web", NOW + 86_460, 0.1, True, "ahead"))
+        assert change
+        add_run(connection, Run("web", NOW, 0.1, False, "gone"))
+    with closing(storage.reader(past)) as connection:
+        view = history.task_view(connection, options, "web", NOW)
+        newest = history.runs_of(connection, "web", NOW, limit=1)
+        later = history.runs_of(connection, "web", NOW + 86_460, limit=1)
+        shown = [one.message for one in history.incidents(connection, options, "web")]
+    assert (view.state, view.last and view.last.message) == ("failing", "gone")
+    assert newest[0].message == view.recent[-1].message == "gone"
+    assert later[0].message == "ahead"
+    assert shown == ["gone", "ahead", "<b>gone</b>"]
+    with storage.writer(past) as connection:
+        add_run(connection, Run("web", NOW + 10, 0.1, True))
+        add_run(connection, Run("web", NOW + 20, 0.1, False, "gone"))
+        change = add_run(connection, Run("web", NOW - 500, 0.1, True))
+    assert change
+    assert change.seconds == 0
 
 
 @given(st.text())

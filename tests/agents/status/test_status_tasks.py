@@ -33,6 +33,9 @@ class Reports:
     def exception(self, error: BaseException, *_: Any) -> None:
         self.messages.append(repr(error))
 
+    def flush(self, _timeout_seconds: float) -> bool:
+        return True
+
 
 def with_task(options: StatusOptions, run: Any, **entry: Any) -> StatusOptions:
     """The options with one task that does what `run` does."""
@@ -145,7 +148,8 @@ def test_people_and_sentry_are_told_of_changes_alone(
     assert reports.messages == ["Trial fails: gone", "Trial works again"]
     assert told == [False, True]
     with closing(storage.reader(database)) as connection:
-        assert [run.ok for run in history.runs_of(connection, "trial")][::-1] == results
+        runs = history.runs_of(connection, "trial", time.time())
+    assert [run.ok for run in runs][::-1] == results
 
 
 def test_a_run_that_cannot_be_written_is_an_error(
@@ -166,7 +170,7 @@ def test_a_run_into_a_damaged_history_is_kept_in_the_new_one(
     trial = with_task(options, lambda _: Outcome(True, "good"))
     assert run_task.main(trial, "trial", Reports(), lambda *_: None) == 0  # type: ignore[arg-type]
     with closing(storage.reader(database)) as connection:
-        assert len(history.runs_of(connection, "trial")) == 1
+        assert len(history.runs_of(connection, "trial", time.time())) == 1
     assert len(storage.damaged(database)) == 1
 
 
@@ -240,6 +244,8 @@ def test_a_page_without_a_form_says_so() -> None:
 def test_a_heartbeat_grows_old() -> None:
     waits = heartbeat.Heartbeat(max_age_minutes=10)
     assert waits.judge(-3).ok
+    with pytest.raises(Failed, match="lies ahead"):
+        waits.judge(-3600)
     assert waits.judge(599).ok
     with pytest.raises(Failed, match="no heartbeat for 11 minutes, 10 are allowed"):
         waits.judge(660)

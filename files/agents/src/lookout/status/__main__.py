@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from lookout.kit.program import Kit, Program
-from lookout.status import reports, run_task, storage
+from lookout.status import reports, run_task, storage, told
 from lookout.status.options import StatusOptions
 from lookout.status.records import add_result, close_gone, prune
 
@@ -61,6 +61,7 @@ def run_reports(options: StatusOptions) -> int:
 
 def prune_all(options: StatusOptions) -> int:
     """Delete what is too old, give the disk its room back, look whether the file is whole."""
+    told.Memory(options.told_directory).forget(set(options.tasks))
     storage.set_aside_if_damaged(options.database)
     with storage.writer(options.database) as connection:
         close_gone(connection, set(options.tasks), time.time())

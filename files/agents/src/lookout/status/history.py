@@ -14,6 +14,8 @@ from lookout.status.records import DAY_SECONDS, Run, day_of
 State = Literal["ok", "failing", "unknown"]
 BARS = 90
 RECENT_SECONDS = DAY_SECONDS
+# What lies further ahead was written by a clock that was wrong.
+AHEAD_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,16 @@ def _run(row: sqlite3.Row) -> Run:
 
 
 def runs_of(
-    connection: sqlite3.Connection, name: str, since: float = 0, limit: int = 1000
+    connection: sqlite3.Connection, name: str, now: float, since: float = 0, limit: int = 1000
 ) -> tuple[Run, ...]:
-    """The latest runs of a task, the newest first."""
+    """The latest runs of a task, the newest first; none that lies ahead, which would hide them.
+
+    The table is kept in the order of `started` and knows no other.
+    """
     rows = connection.execute(
-        "SELECT * FROM runs WHERE task = ? AND started >= ? ORDER BY started DESC LIMIT ?",
-        (name, since, limit),
+        "SELECT * FROM runs WHERE task = ? AND started BETWEEN ? AND ?"
+        " ORDER BY started DESC LIMIT ?",
+        (name, since, now + AHEAD_SECONDS, limit),
     )
     return tuple(_run(row) for row in rows)
 
@@ -104,7 +110,7 @@ def task_view(
 ) -> TaskView:
     """All about one task."""
     entry = options.tasks[name]
-    newest = runs_of(connection, name, limit=1)
+    newest = runs_of(connection, name, now, limit=1)
     last = newest[0] if newest else None
     return TaskView(
         name=name,
@@ -114,7 +120,7 @@ def task_view(
         state=state_of(last, entry.every_minutes, entry.timeout_seconds, now),
         last=last,
         days=days_of(connection, name, now),
-        recent=runs_of(connection, name, now - RECENT_SECONDS)[::-1],
+        recent=runs_of(connection, name, now, since=now - RECENT_SECONDS)[::-1],
     )
 
 
@@ -136,11 +142,11 @@ def incidents(
     ongoing: bool | None = None,
     limit: int = 20,
 ) -> list[Incident]:
-    """The latest incidents; those that last come first."""
+    """The latest incidents, as they were written; those that last come first."""
     rows = connection.execute(
         "SELECT * FROM incidents WHERE (?1 IS NULL OR task = ?1)"
         " AND (?2 IS NULL OR (ended IS NULL) = ?2)"
-        " ORDER BY ended IS NOT NULL, started DESC, id DESC LIMIT ?3",
+        " ORDER BY ended IS NOT NULL, id DESC LIMIT ?3",
         (task, ongoing, limit),
     )
     return [

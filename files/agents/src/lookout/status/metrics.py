@@ -57,7 +57,7 @@ class Collector(_Collector):
         )
         for name, entry in options.tasks.items():
             every.add_metric([name], 60.0 * entry.every_minutes)
-            runs = history.runs_of(connection, name, limit=1)
+            runs = history.runs_of(connection, name, now, limit=1)
             newest = runs[0] if runs else None
             # One that never ran is late as if it had run when the history, or this page, began.
             last.add_metric([name], newest.started if newest else max(began, self._since))

@@ -68,6 +68,8 @@ class StatusOptions(Options):
     """All of it."""
 
     database: Path = Path("/var/lib/lookout/status/status.db")
+    # In memory: what people were told, for when the disk is full
+    told_directory: Path = Path("/run/lookout/status")
     task_classes: Path = Path("/etc/lookout/status-tasks.d")
     reports_directory: Path = Path("/etc/lookout/status/reports")
     keep_days: int = option(90, at_least=1, at_most=3650)

@@ -81,7 +81,8 @@ def add_run(connection: sqlite3.Connection, run: Run) -> Change | None:
             "UPDATE incidents SET ended = ? WHERE task = ? AND ended IS NULL",
             (max(run.started, incident["started"]), run.task),
         )
-        return Change(run.task, True, incident["message"], run.started - incident["started"])
+        lasted = max(run.started - incident["started"], 0)
+        return Change(run.task, True, incident["message"], lasted)
     if run.ok:
         return None
     if incident:

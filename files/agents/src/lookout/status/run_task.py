@@ -9,12 +9,15 @@ from collections.abc import Callable
 
 from lookout.kit.config import ConfigError
 from lookout.kit.reports import Reports
-from lookout.status import kinds, notify, runner, storage
+from lookout.status import kinds, notify, runner, storage, told
 from lookout.status.options import StatusOptions, TaskOptions
 from lookout.status.records import Change, Run, add_run, plain
 from lookout.status.registry import Context, Failed
 
 LOG = logging.getLogger("lookout.status")
+
+# The child that sends a report takes as long to start on a busy host, beyond its own limit.
+REPORT_START_SECONDS = 30
 
 
 def attempt(options: StatusOptions, name: str) -> tuple[bool, str]:
@@ -81,13 +84,21 @@ def main(
     if name not in options.tasks:
         LOG.error("there is no task %s; there are: %s", name, ", ".join(options.tasks) or "none")
         return 2
-    done = run(options, name)
+    done, memory = run(options, name), told.Memory(options.told_directory)
+    saved: Change | None = None
+    trouble: Exception | None = None
     try:
-        change = save(options, done)
+        saved = save(options, done)
+        memory.no_trouble()
     except (sqlite3.Error, OSError, storage.Newer) as error:
-        LOG.error("task %s: what it found cannot be written: %s", name, error)
-        reports.exception(error, {"task": name})
-        return 1
+        trouble = error
+    known = memory.of(name)
+    change = told.change_of(known, done, saved, written=trouble is None)
+    # People first: a report starts a thread, and what tells them forks, which has to come before.
+    if change is not None:
+        tell(options, change)
+    if change is not None or known is None:
+        memory.keep(done)
     if change is not None:
         title = options.title_of(name)
         reports.message(
@@ -96,5 +107,13 @@ def main(
             fingerprint=["status", name],
             tags={"task": name},
         )
-        tell(options, change)
-    return 0
+    if trouble is not None:
+        new = memory.trouble()
+        LOG.log(
+            logging.ERROR if new else logging.INFO,
+            "task %s: what it found cannot be written: %s", name, trouble,
+        )  # fmt: skip
+        if new:
+            reports.exception(trouble, {"task": name})
+    reports.flush(options.errors.timeout_seconds + REPORT_START_SECONDS)
+    return 1 if trouble else 0

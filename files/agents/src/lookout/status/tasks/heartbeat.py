@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lookout.kit.config import option
-from lookout.status.history import facts
+from lookout.status.history import AHEAD_SECONDS, facts
 from lookout.status.registry import Context, Failed, Outcome, task
 from lookout.status.storage import reader
 
@@ -36,6 +36,11 @@ class Heartbeat:
 
     def judge(self, age_seconds: float) -> Outcome:
         """Say whether a heartbeat of this age is young enough. Raises Failed where it is not."""
+        if age_seconds < -AHEAD_SECONDS:
+            # It would look young for as long as that, whatever the monitoring does.
+            raise Failed(
+                "the last heartbeat lies ahead: the clock was wrong; the next one mends it"
+            )
         minutes = max(age_seconds, 0) / 60
         if minutes > self.max_age_minutes:
             raise Failed(

@@ -133,12 +133,13 @@ class Api:
     def task(self, request: Request) -> Response:
         """One task, its latest runs, and its days."""
         name, limit = request.path_params["name"], number(request, "runs", 144)
+        now = time.time()
         if name not in self._options.tasks:
             raise HTTPException(404, "there is no such task")
         view, runs = self._past.read(
             lambda connection: (
-                history.task_view(connection, self._options, name, time.time()),
-                history.runs_of(connection, name, limit=limit),
+                history.task_view(connection, self._options, name, now),
+                history.runs_of(connection, name, now, limit=limit),
             )
         )
         days = [{"day": day.day, "runs": day.runs, "failed": day.failed} for day in view.days]

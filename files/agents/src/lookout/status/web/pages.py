@@ -191,7 +191,7 @@ class Pages:
         view, runs, incidents = self._past.read(
             lambda connection: (
                 history.task_view(connection, self._options, name, now),
-                history.runs_of(connection, name, limit=SHOWN_RUNS),
+                history.runs_of(connection, name, now, limit=SHOWN_RUNS),
                 history.incidents(connection, self._options, name, limit=SHOWN_RUNS),
             )
         )
