@@ -62,8 +62,14 @@ def metrics(host: Host) -> dict[str, float]:
     return {found[1]: float(found[2]) for found in re.finditer(r"^([^# ].*) (\S+)$", shown, re.M)}
 
 
+def forget_starts(host: Host) -> None:
+    """systemd refuses the sixth start within ten seconds, which a fast host comes to."""
+    host.run(f"systemctl reset-failed {UNIT}")
+
+
 def run(host: Host) -> Run:
     before, started = len(messages(host)), time.monotonic()
+    forget_starts(host)
     host.check_output(f"systemctl start {UNIT}")
     seconds = time.monotonic() - started
     status = host.check_output(f"systemctl show --property=ExecMainStatus --value {UNIT}")
@@ -381,6 +387,7 @@ def test_it_is_small_while_it_works_and_may_do_no_more_than_it_needs(host: Host)
             {"url": "http://127.0.0.1:8480/hang", "name": "hang", "limit_seconds": 60},
         ],
     )
+    forget_starts(host)
     host.check_output(f"systemctl start --no-block {UNIT}")
     try:
         assert wait_for(lambda: main_pid(host, UNIT))
