@@ -16,7 +16,7 @@ RIGHT, WRONG = "alice:correct horse battery", "alice:correct horse cavalry"
     ("origin", "target", "ports"),
     [
         ("web", "mon", [80, 443]),  # 4040 is for monitoring hosts, the rest is on loopback
-        ("mon", "web", [9100]),
+        ("mon", "web", [9100, 9701]),
     ],
 )
 def test_a_port_scan_finds_what_was_declared(origin: str, target: str, ports: list[int]) -> None:

@@ -127,7 +127,8 @@ def certificate(file: str, key: str) -> None:
         f"replace: olcTLSCertificateFile\nolcTLSCertificateFile: {file}\n-\n"
         f"replace: olcTLSCertificateKeyFile\nolcTLSCertificateKeyFile: {key}\n"
     )
-    directory().check_output(f"systemctl restart {UNIT}")
+    # systemd refuses what is started more than five times in ten seconds.
+    directory().check_output(f"systemctl reset-failed {UNIT}; systemctl restart {UNIT}")
 
 
 @contextlib.contextmanager
