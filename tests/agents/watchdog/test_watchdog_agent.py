@@ -21,8 +21,9 @@ from lookout import validate
 from lookout.kit.config import ConfigError, parse
 from lookout.watchdog import killer
 from lookout.watchdog.agent import Agent, known_users
+from lookout.watchdog.details import Identity
 from lookout.watchdog.options import Rule, Validation, WatchdogOptions
-from lookout.watchdog.processes import Identity, Process
+from lookout.watchdog.processes import Process
 
 # Another run of these tests may be on this machine.
 MARK = f"lookout-test-of-the-agent-{os.getpid()}"

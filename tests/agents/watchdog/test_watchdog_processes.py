@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.watchdog import processes
-from lookout.watchdog.processes import PAGE_BYTES, Process, ProcessTable, parse_stat
+from lookout.watchdog import details, processes
+from lookout.watchdog.details import PAGE_BYTES
+from lookout.watchdog.processes import Process, ProcessTable, parse_stat
 
 NUMBERS = st.integers(0, 2**63)
 
@@ -41,9 +42,9 @@ def test_any_name_is_told_from_the_fields_after_it(
 def test_no_bytes_are_more_than_a_value_error(content: bytes) -> None:
     for parse in (
         processes.parse_stat,
-        processes.parse_statm,
-        processes.parse_rollup,
-        processes.parse_user,
+        details.parse_statm,
+        details.parse_rollup,
+        details.parse_user,
     ):
         try:
             parse(content)
@@ -61,9 +62,9 @@ def test_names_that_look_like_fields(name: bytes) -> None:
 
 def test_rollup_statm_and_status() -> None:
     rollup = b"55d0-7ffe ---p 0 00:00 0 [rollup]\nRss:  4000 kB\nPss:  1234 kB\nPss_Dirty: 9 kB\n"
-    assert processes.parse_rollup(rollup) == 1234 * 1024
-    assert processes.parse_statm(b"900 25 3 4 0 5 0\n") == 25 * PAGE_BYTES
-    assert processes.parse_user(b"Name:\tx\nUid:\t1000\t0\t0\t0\n") == 1000
+    assert details.parse_rollup(rollup) == 1234 * 1024
+    assert details.parse_statm(b"900 25 3 4 0 5 0\n") == 25 * PAGE_BYTES
+    assert details.parse_user(b"Name:\tx\nUid:\t1000\t0\t0\t0\n") == 1000
 
 
 @pytest.fixture
@@ -135,27 +136,25 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 
 
 def test_identity_is_that_of_the_process() -> None:
-    me = processes.read_identity(os.getpid())
+    me = details.read_identity(os.getpid())
     assert me.executable == os.readlink("/proc/self/exe")
     assert me.user == os.getuid()
     assert "pytest" in me.command or "python" in me.command
-    assert processes.resident_bytes(os.getpid()) > 1_000_000
-    assert (
-        0 < processes.proportional_bytes(os.getpid()) <= 1.1 * processes.resident_bytes(os.getpid())
-    )
+    assert details.resident_bytes(os.getpid()) > 1_000_000
+    assert 0 < details.proportional_bytes(os.getpid()) <= 1.1 * details.resident_bytes(os.getpid())
 
 
 def test_a_number_of_nobody(tmp_path: Path) -> None:
-    for read in (processes.read_process, processes.read_identity):
+    for read in (processes.read_process, details.read_identity):
         with pytest.raises(ProcessLookupError):
             read(5, tmp_path)
-    assert processes.resident_bytes(5, tmp_path) == 0
-    assert processes.proportional_bytes(5, tmp_path) == 0
-    assert processes.control_group(5, tmp_path) == ""
+    assert details.resident_bytes(5, tmp_path) == 0
+    assert details.proportional_bytes(5, tmp_path) == 0
+    assert details.control_group(5, tmp_path) == ""
 
 
 def test_an_executable_that_was_replaced_keeps_its_name() -> None:
-    assert processes.Identity("/usr/lib/f/firefox (deleted)", "", 0).program == "firefox"
+    assert details.Identity("/usr/lib/f/firefox (deleted)", "", 0).program == "firefox"
 
 
 def test_ancestors_end_in_a_ring() -> None:
