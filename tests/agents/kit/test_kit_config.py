@@ -78,6 +78,10 @@ def test_what_is_right_becomes_a_frozen_dataclass() -> None:
             "c.yml: rules[0].ratio must be a finite number, got nan",
         ),
         (
+            f"rules: [{{name: a, ratio: {'9' * 400}}}]",
+            "c.yml: rules[0].ratio must be a finite number, got inf",
+        ),
+        (
             "rules: [{name: a, memory_mb: 5}]",
             "c.yml: rules[0].memory_mb is not known here: did you mean memory_megabytes?",
         ),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -140,6 +143,53 @@ def test_the_loop_tells_systemd_and_ends_on_a_signal(
     assert heard.count("WATCHDOG=1") >= 4
 
 
+def test_an_agent_whose_rounds_all_fail_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookout.kit.program.MOST_FAILURES", 3)
+    rounds = []
+
+    def serve(options: TrialOptions, kit: Kit) -> int:
+        def step() -> None:
+            rounds.append(1)
+            raise OSError("no descriptors left")
+
+        kit.loop(step, 0.01)
+        return 0
+
+    assert PROGRAM.run(serve, config(tmp_path, "{}")) == 1
+    assert len(rounds) == 3
+
+
+AGENT = """
+import sys
+from lookout.kit.options import Options
+from lookout.kit.program import Program
+
+def serve(options, kit):
+    print("serves", flush=True)
+    kit.loop(lambda: None, 0.05)
+    return 0
+
+sys.exit(Program("trial", Options, "").run(serve))
+"""
+
+
+def test_signals_while_it_begins_anew_are_kept(tmp_path: Path) -> None:
+    """Two requests in a row, then the end: none of them kills it by its default action."""
+    (tmp_path / "agent.py").write_text(AGENT, encoding="utf-8")
+    argv = [sys.executable, str(tmp_path / "agent.py"), *config(tmp_path, "{}")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout
+        assert agent.stdout.readline() == "serves\n"
+        agent.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        agent.send_signal(signal.SIGHUP)
+        assert agent.stdout.readline() == "serves\n"
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(10) == 0
+
+
 def test_a_credential_is_read_where_the_unit_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +242,31 @@ def test_the_metrics_server_answers_metrics_alone() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_clients_that_drip_lose_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All places are held by clients that always have one byte more to say."""
+    monkeypatch.setattr(metrics, "CLIENT_SECONDS", 0.6)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = metrics.serve(CollectorRegistry(), MetricsOptions(port=port))
+    assert server
+    place = ("127.0.0.1", port)
+    slow = [socket.create_connection(place, 5) for _ in range(metrics.MOST_AT_ONCE)]
+    started = time.monotonic()
+    answer = b""
+    while b"200 OK" not in answer and time.monotonic() - started < 10:
+        for client in slow:
+            with contextlib.suppress(OSError):
+                client.send(b"G")
+        with contextlib.suppress(OSError), socket.create_connection(place, 0.3) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            answer = client.recv(100)
+    for client in slow:
+        client.close()
+    server.shutdown()
+    server.server_close()
+    assert b"200 OK" in answer
 
 
 def test_a_text_file_of_metrics_can_be_read_by_others(tmp_path: Path) -> None:

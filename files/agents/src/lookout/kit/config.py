@@ -156,7 +156,10 @@ def _scalar(wanted: Any, value: Any, at: str) -> Any:
     if wanted is Any:
         return value
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
     if wanted is float and isinstance(value, float) and not math.isfinite(value):
         raise _WrongError((at, f"must be a finite number, got {value}"))
     if wanted is Path and isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import logging
 import socket
@@ -21,8 +22,10 @@ log = logging.getLogger("lookout.kit.metrics")
 
 # Several Prometheus and a person; more wait for their turn in the kernel's queue.
 MOST_AT_ONCE = 8
-# A client that says nothing gives its place back.
-CLIENT_SECONDS = 10
+# From the connection to its end: whoever takes longer loses his place, however busy he looks.
+CLIENT_SECONDS = 10.0
+# Who finds no place for so long is refused, and asks again.
+PLACE_SECONDS = 1.0
 
 
 def write_textfile(registry: CollectorRegistry, path: Path) -> None:
@@ -58,11 +61,13 @@ class MetricsServer(http.server.ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Wait for a free place, then answer in a thread."""
-        self._free.acquire()
+        if not self._free.acquire(timeout=PLACE_SECONDS):
+            self.shutdown_request(request)
+            return
         try:
             super().process_request(request, client_address)
         except RuntimeError:
-            # No thread to be had: this client is refused, and asks again.
+            # No thread to be had
             self._free.release()
             raise
 
@@ -76,6 +81,11 @@ class MetricsServer(http.server.ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """The handshake is in the client's thread, where it holds up nobody else."""
         request.settimeout(CLIENT_SECONDS)
+        # The connection by another descriptor: TLS takes the first one over.
+        connection = request.dup()
+        deadline = threading.Timer(CLIENT_SECONDS, _cut, [connection])
+        deadline.daemon = True
+        deadline.start()
         try:
             if self._tls:
                 request = self._tls.accept(request)
@@ -83,11 +93,19 @@ class MetricsServer(http.server.ThreadingHTTPServer):
         except OSError as error:
             log.debug("a client of the metrics went away: %s", error)
         finally:
+            deadline.cancel()
             request.close()
+            connection.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Keep a trace in the log instead of on standard error."""
         log.exception("a request for metrics failed")
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection, so that whoever reads from it or writes to it goes on with an error."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

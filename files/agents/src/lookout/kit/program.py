@@ -25,6 +25,12 @@ from lookout.kit.reports import Reports
 log = logging.getLogger("lookout.kit")
 O = TypeVar("O", bound=Options)  # noqa: E741
 
+# What the start of the program that sends a report takes on a busy host
+SENDER_SECONDS = 10.0
+# Rounds that fail in a row: what does not mend itself may be mended by another start.
+MOST_FAILURES = 20
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
 # A configuration that is wrong gets no better by a restart (RestartPreventExitStatus= of the unit).
 WRONG_CONFIGURATION = 2
 
@@ -42,6 +48,7 @@ class Kit:
         self.registry = CollectorRegistry()
         self.stopping = threading.Event()
         self._reload_asked = threading.Event()
+        self._failed_in_a_row = 0
         # Says whether there is another configuration to begin with; set by Program
         self.reload: Callable[[], bool] = lambda: False
         log_failures = Counter(
@@ -84,6 +91,8 @@ class Kit:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
+        # Whoever began anew has kept them waiting.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             server = metrics.serve(self.registry, self._metrics)
         except OSError as error:
@@ -124,6 +133,11 @@ class Kit:
             self._step_failures.inc()
             self.reports.exception(error)
             wanted = None
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= MOST_FAILURES:
+                raise ProgramError(f"{MOST_FAILURES} rounds in a row failed") from error
+        else:
+            self._failed_in_a_row = 0
         self._last_step.set_to_current_time()
         return wanted
 
@@ -156,7 +170,7 @@ class Program(Generic[O]):
         # What ps, top and ss call it instead of "python"; the kernel takes 15 characters.
         Path("/proc/self/comm").write_text(f"lookout-{self.name}"[:15], encoding="ascii")
         kit = Kit(self.name, options, arguments)
-        kit.reload = lambda: self._begin_anew(arguments.config)
+        kit.reload = lambda: self._begin_anew(arguments.config, kit)
         threading.excepthook = lambda what: self._thread_failed(kit, what)
         try:
             return serve(options, kit)
@@ -169,7 +183,8 @@ class Program(Generic[O]):
             kit.reports.exception(error)
             return 1
         finally:
-            kit.reports.flush(options.errors.timeout_seconds)
+            if not kit.reports.flush(options.errors.timeout_seconds + SENDER_SECONDS):
+                log.warning("the agent ends before all its reports were sent")
 
     def _parser(self) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(
@@ -183,7 +198,7 @@ class Program(Generic[O]):
         self.arguments(parser)
         return parser
 
-    def _begin_anew(self, path: Path) -> bool:
+    def _begin_anew(self, path: Path, kit: Kit) -> bool:
         """Begin with the configuration as it is now, in this process; False where it is wrong."""
         try:
             config.load(self.options, path)
@@ -191,7 +206,14 @@ class Program(Generic[O]):
             for problem in error.problems:
                 log.error("the former configuration stays: %s", problem)
             return False
+        except Exception:
+            # Whatever is in that file, the agent runs on.
+            log.exception("the former configuration stays: the new one cannot be read")
+            return False
         log.info("begins anew with the configuration as it is now")
+        kit.reports.flush(SENDER_SECONDS)
+        # What arrives before the new program is ready waits for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # The same process to systemd; sockets and files are closed on the way.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606
         raise AssertionError("a process that was replaced goes on")
