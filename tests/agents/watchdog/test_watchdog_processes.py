@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,3 +167,71 @@ def test_ancestors_end_in_a_ring() -> None:
     table = {1: one(1, 0), 2: one(2, 1), 3: one(3, 2), 8: one(8, 9), 9: one(9, 8)}
     assert [a.pid for a in processes.ancestors(table[3], table)] == [2, 1]
     assert [a.pid for a in processes.ancestors(table[8], table)] == [9]
+
+
+def test_no_more_of_a_command_line_is_read_than_a_rule_needs() -> None:
+    words = [sys.executable, "-c", "input()", "x" * 100_000]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        command = details.read_identity(child.pid).command
+        child.kill()
+    assert command.startswith(sys.executable)
+    assert len(command) == details.COMMAND_BYTES
+
+
+def test_the_table_leaves_half_of_the_descriptors(table: ProcessTable) -> None:
+    assert table.most_descriptors == resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
+def test_without_any_descriptor_nobody_is_taken_for_ended(
+    table: ProcessTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_path: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", lacking)
+    with pytest.raises(OSError, match="Too many"):
+        table.scan()
+
+
+def test_an_exec_under_the_same_name_is_seen(table: ProcessTable) -> None:
+    again = "os.execv(sys.executable, [sys.executable, '-c', 'input()', 'new'])"
+    code = f"import os, sys; input(); {again}"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        before = table.scan()[child.pid]
+        time.sleep(0.3)
+        settled = table.scan()[child.pid]
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        ends = time.monotonic() + 5
+        while table.scan()[child.pid].runs_what(settled) and time.monotonic() < ends:
+            time.sleep(0.02)
+        after = table.scan()[child.pid]
+        child.kill()
+    assert (after.key, after.name) == (settled.key, settled.name)
+    assert settled.runs_what(before)
+    assert not after.runs_what(settled)
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
+"""
+
+
+def test_one_without_its_first_thread_lives_with_all_that_it_has(table: ProcessTable) -> None:
+    with subprocess.Popen([sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD, "mark"]) as child:
+        ends = time.monotonic() + 5
+        while table.scan()[child.pid].state != "Z" and time.monotonic() < ends:
+            time.sleep(0.02)
+        one = table.scan()[child.pid]
+        identity = details.read_identity(child.pid)
+        memory = details.resident_bytes(child.pid), details.proportional_bytes(child.pid)
+        child.kill()
+        assert (one.state, one.has_ended) == ("Z", False)
+        assert identity.command.endswith("mark")
+        assert identity.executable == os.path.realpath(sys.executable)
+        assert min(memory) > 1_000_000
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert table.scan()[child.pid].has_ended
