@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from lookout import validate
 from lookout.kit.config import ConfigError, parse
-from lookout.watchdog import killer
+from lookout.watchdog import details, killer
 from lookout.watchdog.agent import Agent, known_users
 from lookout.watchdog.details import Identity
 from lookout.watchdog.options import Rule, Validation, WatchdogOptions
@@ -326,3 +326,28 @@ def test_no_command_line_is_kept(directory: Path, victim: subprocess.Popen[bytes
     assert victim.pid in stage.agent.watch._matches
     assert MARK not in repr(stage.agent.watch._matches[victim.pid].process)
     assert not hasattr(stage.agent, "_identities")
+
+
+def test_a_flood_of_one_user_leaves_room_for_another(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [sys.executable, "-c", "import time; time.sleep(60)", MARK]
+    started = [subprocess.Popen(words) for _ in range(4)]
+    read, other = details.read_identity, started[-1].pid
+
+    def of_two_users(pid: int) -> Identity:
+        identity = read(pid)
+        return dataclasses.replace(identity, user=77) if pid == other else identity
+
+    monkeypatch.setattr(details, "read_identity", of_two_users)
+    monkeypatch.setattr(killer, "read_identity", of_two_users)
+    time.sleep(0.5)  # they have to be there as a whole
+    stage = Stage(directory, memory_megabytes=1)
+    stage.agent.killer._per_minute = 2
+    stage.run(1)
+    ended = [one.poll() is not None for one in started]
+    for one in started:
+        one.kill()
+        one.wait()
+    assert sum(ended) == 2
+    assert ended[-1]

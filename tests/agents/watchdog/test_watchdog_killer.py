@@ -298,6 +298,7 @@ def test_more_than_the_limit_a_minute_are_let_live(start: Start) -> None:
     assert bench.begin(first.pid)
     assert not bench.begin(second.pid)
     assert bench.refused == {"rate": 1}
+    assert bench.killer.begun(time.monotonic()) == {os.getuid(): 1}
     bench.finish()
     first.wait(1)
     assert second.poll() is None
