@@ -172,6 +172,7 @@ def test_ancestors_end_in_a_ring() -> None:
 def test_no_more_of_a_command_line_is_read_than_a_rule_needs() -> None:
     words = [sys.executable, "-c", "input()", "x" * 100_000]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        time.sleep(0.2)  # at the very beginning it has no arguments
         command = details.read_identity(child.pid).command
         child.kill()
     assert command.startswith(sys.executable)
