@@ -277,7 +277,7 @@ def test_an_exec_under_the_same_name_is_matched_anew() -> None:
 def test_where_no_exec_can_be_seen_the_match_stays() -> None:
     stage = Stage()
     stage.scan(process(10, name="firefox", image=b"1"))
-    stage.programs[10] = ""
+    stage.programs[10] = "what can be read of the rest"
     assert stage.scan(process(10, name="firefox", state="Z", threads=2)).watched != {}
 
 
