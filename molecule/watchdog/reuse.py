@@ -16,9 +16,10 @@ import time
 
 from lookout.watchdog import killer
 from lookout.watchdog.decide import Action, Watched
+from lookout.watchdog.details import read_identity
 from lookout.watchdog.killer import Killer
 from lookout.watchdog.options import Rule
-from lookout.watchdog.processes import Process, ProcessTable, read_identity
+from lookout.watchdog.processes import Process, ProcessTable
 from lookout.watchdog.tree import Tree
 
 REUSES = int(sys.argv[1])

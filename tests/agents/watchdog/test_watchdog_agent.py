@@ -19,10 +19,11 @@ from prometheus_client import CollectorRegistry
 
 from lookout import validate
 from lookout.kit.config import ConfigError, parse
-from lookout.watchdog import killer
+from lookout.watchdog import details, killer
 from lookout.watchdog.agent import Agent, known_users
+from lookout.watchdog.details import Identity
 from lookout.watchdog.options import Rule, Validation, WatchdogOptions
-from lookout.watchdog.processes import Identity, Process
+from lookout.watchdog.processes import Process
 
 # Another run of these tests may be on this machine.
 MARK = f"lookout-test-of-the-agent-{os.getpid()}"
@@ -276,3 +277,77 @@ def test_a_mistake_is_named(text: str, problem: str) -> None:
     assert any(one.startswith(f"watchdog.yml: {problem}") for one in error.value.problems), (
         error.value
     )
+
+
+def test_a_flood_of_folders_kills_nobody_and_goes(
+    directory: Path, victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookout.watchdog.validations.MOST_ENTRIES", 20)
+    stage = Stage(directory, **VALIDATED)
+    for number in range(30):
+        (directory / f"full{number}" / "x").mkdir(parents=True)
+    stage.run(1.8)
+    assert victim.poll() is None
+    assert stage.value("validation_directory_usable") == 0
+    assert stage.value("validations_refused_total", reason="too_many") > 1  # type: ignore[operator]
+    for number in range(30):
+        (directory / f"full{number}" / "x").rmdir()
+    stage.run(0.8)
+    assert list(directory.iterdir()) == []
+    assert stage.value("validation_directory_usable") == 1
+    assert victim.poll() is None
+
+
+def test_the_rule_is_matched_anew_before_it_ends(
+    directory: Path, victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time.sleep(0.5)  # it has to be there as a whole
+    stage = Stage(directory, memory_megabytes=1)
+    identify = stage.agent.watch._identify
+    asked: list[int] = []
+
+    def another_from_the_second_look_on(one: Process) -> Identity | None:
+        identity = identify(one)
+        if one.pid != victim.pid or identity is None:
+            return identity
+        asked.append(one.pid)
+        return identity if len(asked) == 1 else dataclasses.replace(identity, command="other")
+
+    monkeypatch.setattr(stage.agent.watch, "_identify", another_from_the_second_look_on)
+    stage.run(1)
+    assert len(asked) == 2
+    assert victim.poll() is None
+    assert stage.value("kills_total", rule="marked", reason="memory") == 0
+
+
+def test_no_command_line_is_kept(directory: Path, victim: subprocess.Popen[bytes]) -> None:
+    stage = Stage(directory)
+    stage.run(0.3)
+    assert victim.pid in stage.agent.watch._matches
+    assert MARK not in repr(stage.agent.watch._matches[victim.pid].process)
+    assert not hasattr(stage.agent, "_identities")
+
+
+def test_a_flood_of_one_user_leaves_room_for_another(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [sys.executable, "-c", "import time; time.sleep(60)", MARK]
+    started = [subprocess.Popen(words) for _ in range(4)]
+    read, other = details.read_identity, started[-1].pid
+
+    def of_two_users(pid: int) -> Identity:
+        identity = read(pid)
+        return dataclasses.replace(identity, user=77) if pid == other else identity
+
+    monkeypatch.setattr(details, "read_identity", of_two_users)
+    monkeypatch.setattr(killer, "read_identity", of_two_users)
+    time.sleep(0.5)  # they have to be there as a whole
+    stage = Stage(directory, memory_megabytes=1)
+    stage.agent.killer._per_minute = 2
+    stage.run(1)
+    ended = [one.poll() is not None for one in started]
+    for one in started:
+        one.kill()
+        one.wait()
+    assert sum(ended) == 2
+    assert ended[-1]

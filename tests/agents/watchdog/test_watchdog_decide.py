@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 from watchdog_stage import rule
 
-from lookout.watchdog.decide import Action, Watched, decide, near_limit
+from lookout.watchdog.decide import Action, Watched, decide, in_turn, near_limit
 
 KEY = (10, 1000)
 SECONDS = st.floats(0, 1000)
@@ -98,3 +99,15 @@ def test_who_was_never_validated(
         assert found == ["never_validated"]
     else:
         assert found == []
+
+
+def test_users_take_turns_and_who_waits_longest_is_first() -> None:
+    def one(pid: int, user: int) -> Action:
+        return Action(Watched(rule(), (pid, 1), "firefox", 0, 0, user=user), "memory", "")
+
+    flood, victim = [one(pid, 1001) for pid in range(10, 20)], one(30, 1000)
+    since = {action.watched.root: float(action.watched.root[0]) for action in (*flood, victim)}
+    ordered = in_turn([*reversed(flood), victim], since, Counter())
+    assert ordered == [flood[0], victim, *flood[1:]]
+    # All kills of the last minute were the flood's: the next one is the victim's.
+    assert in_turn([*flood, victim], since, Counter({1001: 10}))[0] is victim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -18,8 +19,9 @@ from watchdog_stage import rule
 
 from lookout.watchdog import killer as module
 from lookout.watchdog.decide import Action, Watched
+from lookout.watchdog.details import Identity, read_identity
 from lookout.watchdog.killer import Killer
-from lookout.watchdog.processes import Identity, Process, ProcessTable, read_identity
+from lookout.watchdog.processes import Process, ProcessTable
 from lookout.watchdog.tree import Tree
 
 SLEEPER = "import time; time.sleep(60)"
@@ -296,10 +298,12 @@ def test_more_than_the_limit_a_minute_are_let_live(start: Start) -> None:
     assert bench.begin(first.pid)
     assert not bench.begin(second.pid)
     assert bench.refused == {"rate": 1}
+    assert bench.killer.begun(time.monotonic()) == {os.getuid(): 1}
     bench.finish()
     first.wait(1)
     assert second.poll() is None
-    bench.killer._begun[0] -= module.RATE_WINDOW_SECONDS
+    at, user = bench.killer._begun[0]
+    bench.killer._begun[0] = at - module.RATE_WINDOW_SECONDS, user
     assert bench.begin(second.pid)
     bench.finish()
     second.wait(1)
@@ -320,3 +324,93 @@ def test_one_that_does_not_die_is_said(
     victim.kill()
     victim.wait()
     assert bench.killer.advance(now + 7) == [ending]
+
+
+# --- without descriptors ---
+
+
+def test_a_tree_with_more_processes_than_descriptors_ends_part_by_part(
+    bench: Bench, start: Start
+) -> None:
+    victim = start(PARENT.replace(SLEEPER, SLEEPER + f"  # {MARK}").replace("(2)", "(20)"))
+    time.sleep(0.2)
+    assert len(marked()) == 21
+    bench.killer.most_descriptors = 4
+    assert bench.begin(victim.pid)
+    most = 0
+    ends = time.monotonic() + 20
+    while bench.killer.endings and time.monotonic() < ends:
+        bench.killer.advance(time.monotonic())
+        most = max(most, len(pidfds()))
+        time.sleep(0.02)
+    assert marked() == []
+    assert most <= 4
+    victim.wait(1)
+
+
+def test_without_any_descriptor_nobody_stays_stopped(
+    bench: Bench, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child that no look found is ended once there are descriptors again."""
+    victim = start(PARENT)
+    (root,) = (one for one in bench.look().processes.values() if one.pid == victim.pid)
+    bench.grace_seconds = 0
+
+    def lacking(*_: object) -> Identity:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    identity = read_identity(victim.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_send", lambda *_: None)
+        assert bench.begin(victim.pid, identity)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.killer, "_scan", lacking)
+        bench.killer.advance(time.monotonic())
+        assert victim.wait(2) == -signal.SIGKILL
+        bench.killer.advance(time.monotonic())
+        assert bench.killer.endings.keys() == {root.key}, "there may be more of it"
+        assert _stopped() == []
+    bench.finish()
+    assert marked() == []
+    assert pidfds() == []
+
+
+def test_members_that_cannot_be_read_are_next(
+    bench: Bench, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = start(PARENT)
+    identity, reads = read_identity(victim.pid), []
+
+    def lacking(pid: int) -> Identity:
+        reads.append(pid)
+        if pid != victim.pid and len(reads) < 12:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_identity(pid)
+
+    monkeypatch.setattr(module, "read_identity", lacking)
+    assert bench.begin(victim.pid, identity)
+    bench.finish()
+    assert len(reads) > 12
+    assert marked() == []
+
+
+def _stopped() -> list[int]:
+    table = ProcessTable()
+    states = {pid: one.state for pid, one in table.scan().items()}
+    table.close()
+    return [pid for pid in marked() if states.get(pid) == "T"]
+
+
+def test_one_without_its_first_thread_is_ended(bench: Bench, start: Start) -> None:
+    victim = start(
+        "import ctypes, platform, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print('ready', flush=True)\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60}.get(platform.machine(), 93), 0)\n"
+    )
+    while bench.look().processes[victim.pid].state != "Z":
+        time.sleep(0.02)
+    assert victim.poll() is None
+    assert bench.begin(victim.pid)
+    bench.finish()
+    assert victim.wait(1) == -signal.SIGTERM

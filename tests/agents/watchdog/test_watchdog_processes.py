@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.watchdog import processes
-from lookout.watchdog.processes import PAGE_BYTES, Process, ProcessTable, parse_stat
+from lookout.watchdog import details, processes
+from lookout.watchdog.details import PAGE_BYTES
+from lookout.watchdog.processes import Process, ProcessTable, parse_stat
 
 NUMBERS = st.integers(0, 2**63)
 
@@ -41,9 +45,9 @@ def test_any_name_is_told_from_the_fields_after_it(
 def test_no_bytes_are_more_than_a_value_error(content: bytes) -> None:
     for parse in (
         processes.parse_stat,
-        processes.parse_statm,
-        processes.parse_rollup,
-        processes.parse_user,
+        details.parse_statm,
+        details.parse_rollup,
+        details.parse_user,
     ):
         try:
             parse(content)
@@ -61,9 +65,9 @@ def test_names_that_look_like_fields(name: bytes) -> None:
 
 def test_rollup_statm_and_status() -> None:
     rollup = b"55d0-7ffe ---p 0 00:00 0 [rollup]\nRss:  4000 kB\nPss:  1234 kB\nPss_Dirty: 9 kB\n"
-    assert processes.parse_rollup(rollup) == 1234 * 1024
-    assert processes.parse_statm(b"900 25 3 4 0 5 0\n") == 25 * PAGE_BYTES
-    assert processes.parse_user(b"Name:\tx\nUid:\t1000\t0\t0\t0\n") == 1000
+    assert details.parse_rollup(rollup) == 1234 * 1024
+    assert details.parse_statm(b"900 25 3 4 0 5 0\n") == 25 * PAGE_BYTES
+    assert details.parse_user(b"Name:\tx\nUid:\t1000\t0\t0\t0\n") == 1000
 
 
 @pytest.fixture
@@ -135,27 +139,25 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 
 
 def test_identity_is_that_of_the_process() -> None:
-    me = processes.read_identity(os.getpid())
+    me = details.read_identity(os.getpid())
     assert me.executable == os.readlink("/proc/self/exe")
     assert me.user == os.getuid()
     assert "pytest" in me.command or "python" in me.command
-    assert processes.resident_bytes(os.getpid()) > 1_000_000
-    assert (
-        0 < processes.proportional_bytes(os.getpid()) <= 1.1 * processes.resident_bytes(os.getpid())
-    )
+    assert details.resident_bytes(os.getpid()) > 1_000_000
+    assert 0 < details.proportional_bytes(os.getpid()) <= 1.1 * details.resident_bytes(os.getpid())
 
 
 def test_a_number_of_nobody(tmp_path: Path) -> None:
-    for read in (processes.read_process, processes.read_identity):
+    for read in (processes.read_process, details.read_identity):
         with pytest.raises(ProcessLookupError):
             read(5, tmp_path)
-    assert processes.resident_bytes(5, tmp_path) == 0
-    assert processes.proportional_bytes(5, tmp_path) == 0
-    assert processes.control_group(5, tmp_path) == ""
+    assert details.resident_bytes(5, tmp_path) == 0
+    assert details.proportional_bytes(5, tmp_path) == 0
+    assert details.control_group(5, tmp_path) == ""
 
 
 def test_an_executable_that_was_replaced_keeps_its_name() -> None:
-    assert processes.Identity("/usr/lib/f/firefox (deleted)", "", 0).program == "firefox"
+    assert details.Identity("/usr/lib/f/firefox (deleted)", "", 0).program == "firefox"
 
 
 def test_ancestors_end_in_a_ring() -> None:
@@ -165,3 +167,72 @@ def test_ancestors_end_in_a_ring() -> None:
     table = {1: one(1, 0), 2: one(2, 1), 3: one(3, 2), 8: one(8, 9), 9: one(9, 8)}
     assert [a.pid for a in processes.ancestors(table[3], table)] == [2, 1]
     assert [a.pid for a in processes.ancestors(table[8], table)] == [9]
+
+
+def test_no_more_of_a_command_line_is_read_than_a_rule_needs() -> None:
+    words = [sys.executable, "-c", "input()", "x" * 100_000]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        time.sleep(0.2)  # at the very beginning it has no arguments
+        command = details.read_identity(child.pid).command
+        child.kill()
+    assert command.startswith(sys.executable)
+    assert len(command) == details.COMMAND_BYTES
+
+
+def test_the_table_leaves_half_of_the_descriptors(table: ProcessTable) -> None:
+    assert table.most_descriptors == resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
+def test_without_any_descriptor_nobody_is_taken_for_ended(
+    table: ProcessTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_path: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", lacking)
+    with pytest.raises(OSError, match="Too many"):
+        table.scan()
+
+
+def test_an_exec_under_the_same_name_is_seen(table: ProcessTable) -> None:
+    again = "os.execv(sys.executable, [sys.executable, '-c', 'input()', 'new'])"
+    code = f"import os, sys; input(); {again}"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        before = table.scan()[child.pid]
+        time.sleep(0.3)
+        settled = table.scan()[child.pid]
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        ends = time.monotonic() + 5
+        while table.scan()[child.pid].runs_what(settled) and time.monotonic() < ends:
+            time.sleep(0.02)
+        after = table.scan()[child.pid]
+        child.kill()
+    assert (after.key, after.name) == (settled.key, settled.name)
+    assert settled.runs_what(before)
+    assert not after.runs_what(settled)
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
+"""
+
+
+def test_one_without_its_first_thread_lives_with_all_that_it_has(table: ProcessTable) -> None:
+    with subprocess.Popen([sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD, "mark"]) as child:
+        ends = time.monotonic() + 5
+        while table.scan()[child.pid].state != "Z" and time.monotonic() < ends:
+            time.sleep(0.02)
+        one = table.scan()[child.pid]
+        identity = details.read_identity(child.pid)
+        memory = details.resident_bytes(child.pid), details.proportional_bytes(child.pid)
+        child.kill()
+        assert (one.state, one.has_ended) == ("Z", False)
+        assert identity.command.endswith("mark")
+        assert identity.executable == os.path.realpath(sys.executable)
+        assert min(memory) > 1_000_000
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert table.scan()[child.pid].has_ended

@@ -95,3 +95,45 @@ def test_empty_folders_go_once_they_are_old(rules: Path, profile: Path, tmp_path
     assert not profile.exists()
     assert full.exists()
     assert young.exists()
+
+
+def test_a_command_line_of_slashes_costs_nothing() -> None:
+    began = time.monotonic()
+    for text in ("/" * 131_072, "/" * 4096, "/x=" * 1365, "/rust_moz" * 455):
+        assert len(list(profiles.paths_to({"rust_mozprofileAb1"}, text))) == 0
+    assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("text", ["/t/p", "/t/p/x", "--dir=/t/p", "a:/t/p:b", "-d/t/p/x/p"])
+def test_paths_are_found_in_a_text(text: str) -> None:
+    assert list(profiles.paths_to({"p"}, text)) == ["/t/p"]
+
+
+@pytest.mark.parametrize("text", ["/t/p2", "p", "x/t", "/t/p" + "/" * 4096])
+def test_other_texts_lead_nowhere(text: str) -> None:
+    assert list(profiles.paths_to({"p"}, text)) == []
+
+
+def test_a_process_with_endless_arguments_is_read_in_part(profile: Path) -> None:
+    words = ["x" * 100_000, "y" * 100_000, str(profile)]
+    with subprocess.Popen([sys.executable, "-c", SLEEP, *words]) as child:
+        time.sleep(0.2)
+        texts = list(profiles._mentions(Path(f"/proc/{child.pid}")))
+        child.kill()
+    assert sum(map(len, texts)) < profiles.COMMAND_BYTES + 4096
+    assert str(profile) not in texts
+
+
+def test_no_link_on_the_way_leads_elsewhere(tmp_path: Path) -> None:
+    """As /tmp/systemd-private-evil/tmp, which anybody may make."""
+    outside = tmp_path / "outside" / "rust_mozprofile"
+    outside.mkdir(parents=True)
+    os.utime(outside, (1, 1))
+    private = tmp_path / "private-evil"
+    private.mkdir()
+    (private / "tmp").symlink_to(outside.parent)
+    through = private / "tmp" / outside.name
+    assert profiles.folders([f"{tmp_path}/private-*/tmp/rust_moz*"]) == {}
+    assert profiles.remove_empty([str(through)], time.time()) == []
+    assert outside.exists()
+    assert profiles.remove_empty([str(outside)], time.time()) == [str(outside)]

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from lookout import validate
 from lookout.watchdog.validations import (
+    Found,
     Listing,
     UnsafeDirectoryError,
     list_directory,
@@ -21,6 +23,7 @@ from lookout.watchdog.validations import (
     parse_content,
     parse_name,
     remove,
+    superseded,
 )
 
 ME = frozenset({os.getuid()})
@@ -127,9 +130,9 @@ def test_it_is_no_validation(directory: Path, tmp_path: Path, attack: str) -> No
     clean(directory)
     assert outside.read_text() == before
     assert outside.stat().st_nlink == 1
-    # A folder stays, as it may hold anything; what has no content yet may be written just now.
+    # What has no content yet may be written just now.
     left = [entry.name for entry in directory.iterdir()]
-    assert left == ([VICTIM] if attack == "a folder" or reason == "content" else [])
+    assert left == ([VICTIM] if reason == "content" else [])
 
 
 @pytest.mark.parametrize(
@@ -172,6 +175,7 @@ def test_a_flood_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) ->
         for number in range(105):
             os.close(os.open(f"x{number}", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
     listing = look(directory)
+    assert listing.too_many
     assert len(listing.junk) == 100
     assert listing.refused["too_many"] == 1
     clean(directory)
@@ -327,3 +331,31 @@ def test_a_name_that_is_taken_is_gone_round(
     path = validate.validate_process(os.getpid(), directory)
     assert path != taken
     assert path.name in {found.name for found in look(directory).found}
+
+
+def test_a_name_that_is_a_folder_is_gone_round(directory: Path) -> None:
+    taken = directory / f"{os.getpid()}-{validate.start_ticks(os.getpid())}"
+    (taken / "full").mkdir(parents=True)
+    path = validate.validate_process(os.getpid(), directory)
+    assert path != taken
+    assert [found.name for found in look(directory).found] == [path.name]
+    clean(directory)
+    assert taken.exists(), "it holds something"
+
+
+def test_files_beside_the_usual_name_go_once_a_younger_one_is_there() -> None:
+    key = (10, 1000)
+    usual = Found("10-1000", 10, 1000, False, 0, written=1, lag_seconds=0, inode=1)
+    older, newer, late = (
+        replace(usual, name=f"10-1000.{number:016x}", written=written, lag_seconds=lag)
+        for number, written, lag in ((1, 2.0, 0.0), (2, 3.0, 0.0), (3, 4.0, 2.0))
+    )
+    other = ((11, 1100), replace(usual, name="11-1100.0000000000000001", pid=11))
+    files = [(key, file) for file in (usual, older, newer, late)]
+    assert superseded([*files, other]) == [older.name, late.name]
+
+
+@pytest.mark.parametrize(("size", "junk"), [(64, []), (65, [".10.abc"])])
+def test_an_unfinished_file_is_small(directory: Path, size: int, junk: list[str]) -> None:
+    (directory / ".10.abc").write_bytes(b"1" * size)
+    assert look(directory).junk == junk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watchdog_stage import BOOT, OTHER_USER, USER, VALIDATOR, Stage, found, process, rule
+from watchdog_stage import BOOT, OTHER_USER, USER, VALIDATOR, Stage, found, process, rule, tree
 
 from lookout.watchdog.decide import decide
 
@@ -259,3 +259,46 @@ def test_one_that_is_never_validated_is_found_whatever_the_clocks_do(
         # Floating point may see the very second either way.
         if abs(late - 180) > 0.001:
             assert bool(kills) == (late > 180)
+
+
+# --- programs that become others ---
+
+
+def test_an_exec_under_the_same_name_is_matched_anew() -> None:
+    """As of a wrapper script that becomes the browser."""
+    stage = Stage(programs={10: "bash"})
+    assert stage.scan(process(10, name="firefox", image=b"1")).watched == {}
+    stage.programs[10] = "firefox"
+    assert stage.scan(process(10, name="firefox", image=b"2")).watched.keys() == {(10, 1000)}
+    stage.programs[10] = "bash"
+    assert stage.scan(process(10, name="firefox", image=b"3")).watched == {}
+
+
+def test_where_no_exec_can_be_seen_the_match_stays() -> None:
+    stage = Stage()
+    stage.scan(process(10, name="firefox", image=b"1"))
+    stage.programs[10] = "what can be read of the rest"
+    assert stage.scan(process(10, name="firefox", state="Z", threads=2)).watched != {}
+
+
+def test_a_match_is_confirmed_as_it_is_now() -> None:
+    stage = Stage()
+    (rule_of,) = stage.rules
+    stage.scan(BROWSER)
+    assert stage.watch.confirm(BROWSER, rule_of) == stage.identify(BROWSER)
+    stage.programs[10] = "bash"
+    assert stage.watch.confirm(BROWSER, rule_of) is None
+    assert stage.scan(BROWSER).watched == {}
+
+
+def test_what_was_replaced_is_stale_and_so_it_is_while_nothing_can_be_trusted() -> None:
+    stage = Stage()
+    beside = [
+        found(BROWSER, name=f"10-1000.{number:016x}", written=stage.clocks.day + number)
+        for number in (1, 2)
+    ]
+    gone = found(process(77))
+    for trusted in (True, False):
+        outcome = stage.watch.update(tree(BROWSER), [*beside, gone], stage.clocks, trusted)
+        assert outcome.stale == [gone.name, beside[0].name]
+        assert (outcome.watched[BROWSER.key].validated is not None) is trusted

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lookout.watchdog.details import Identity
 from lookout.watchdog.options import Rule
-from lookout.watchdog.processes import Identity, Key, Process
+from lookout.watchdog.processes import Key, Process
 from lookout.watchdog.tree import Tree
 from lookout.watchdog.validations import Found
 from lookout.watchdog.watch import Clocks, Outcome, Watch
@@ -75,7 +76,7 @@ class Stage:
         return self.watch.update(tree(*processes), files or [], self.clocks)
 
     def blind(self, *processes: Process) -> Outcome:
-        return self.watch.update(tree(*processes), None, self.clocks)
+        return self.watch.update(tree(*processes), [], self.clocks, trusted=False)
 
     def age(self, outcome: Outcome, key: Key) -> float | None:
         """Of the last validation of a tree."""

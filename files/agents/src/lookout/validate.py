@@ -43,7 +43,7 @@ def validate_process(pid: int, directory: str | os.PathLike[str] = DIRECTORY) ->
             file.write(f"{time.time():.3f}\n".encode())
         try:
             beside.replace(target)
-        except PermissionError:
+        except (PermissionError, IsADirectoryError):
             # Somebody else was there first. The directory keeps his file from us, and us from him.
             target = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
             beside.replace(target)

@@ -10,19 +10,16 @@ from collections.abc import Mapping
 
 from lookout.kit.program import Kit
 from lookout.watchdog import validations
-from lookout.watchdog.decide import Action, Watched, decide, near_limit
+from lookout.watchdog.decide import Action, Watched, decide, in_turn, near_limit
+from lookout.watchdog.details import (
+    identify,
+    proportional_bytes,
+    resident_bytes,
+)
 from lookout.watchdog.killer import Killer
 from lookout.watchdog.metrics import Metrics
 from lookout.watchdog.options import WatchdogOptions
-from lookout.watchdog.processes import (
-    Identity,
-    Key,
-    Process,
-    ProcessTable,
-    proportional_bytes,
-    read_identity,
-    resident_bytes,
-)
+from lookout.watchdog.processes import Key, Process, ProcessTable
 from lookout.watchdog.tree import Tree
 from lookout.watchdog.validations import Found
 from lookout.watchdog.watch import Clocks, Outcome, Watch
@@ -54,14 +51,15 @@ class Agent:
         )
         self.watch = Watch(
             options.rules,
-            identify=self.identify,
+            identify=identify,
             resident=resident_bytes,
             users=users,
             validators=frozenset(users[name] for name in options.validation.validators),
             longest_gap_seconds=max(LONGEST_GAP_SECONDS, 5 * options.scan_interval_seconds),
         )
         self._validated_rules = any(rule.validation_required for rule in options.rules)
-        self._identities: dict[tuple[Key, str], Identity] = {}
+        # Trees that broke a condition, and since when they are known to
+        self._breaches: dict[Key, float] = {}
         self._exact: dict[Key, tuple[float, int, int]] = {}
         self._said: set[tuple[object, ...]] = set()
         self._next_scan = 0.0
@@ -89,15 +87,18 @@ class Agent:
         """Look at all processes once, and begin to end those that broke a condition."""
         began, cpu = time.perf_counter(), time.thread_time()
         # Before the processes: what is validated here and not found there has ended.
-        found = self._validations()
+        found, trusted = self._validations()
         tree = self._look()
         clocks = Clocks(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
-        outcome = self.watch.update(tree, found, clocks)
+        outcome = self.watch.update(tree, found, clocks, trusted)
         for reason, count in outcome.refused.items():
             self.metrics.validations_refused.labels(reason).inc(count)
         self._remove(outcome.stale)
         exact = self._exact_memory(outcome, clocks.now)
-        for action in decide(outcome.watched, exact, clocks.now, found is not None):
+        actions = list(decide(outcome.watched, exact, clocks.now, trusted))
+        roots = [action.watched.root for action in actions]
+        self._breaches = {root: self._breaches.get(root, clocks.now) for root in roots}
+        for action in in_turn(actions, self._breaches, self.killer.begun(clocks.now)):
             self._act(action, tree, clocks.now)
         self._forget(tree)
         self.metrics.show(outcome.watched.values(), clocks.now)
@@ -107,23 +108,10 @@ class Agent:
         self.metrics.cpu.inc(time.thread_time() - cpu)
         self.metrics.last.set(time.time())
 
-    def identify(self, process: Process) -> Identity | None:
-        """What a process runs as, read once a program; None where it has ended."""
-        asked = (process.key, process.name)
-        if asked not in self._identities:
-            try:
-                self._identities[asked] = read_identity(process.pid)
-            except ProcessLookupError:
-                return None
-        return self._identities[asked]
-
     def _look(self) -> Tree:
         return Tree(self.table.scan())
 
     def _forget(self, tree: Tree) -> None:
-        if len(self._identities) > 2 * len(tree.processes):
-            for asked in [one for one in self._identities if not tree.alive(one[0])]:
-                del self._identities[asked]
         for key in [one for one in self._exact if not tree.alive(one)]:
             del self._exact[key]
         if len(self._said) > MOST_SAID:
@@ -139,7 +127,10 @@ class Agent:
                 log.warning("would end %s", words)
             return
         root = tree.alive(watched.root)
-        identity = self.identify(root) if root else None
+        if root is None or not self.killer.has_room(root, now):
+            return
+        # It may run another program since the rule matched.
+        identity = self.watch.confirm(root, rule)
         if identity is None or not self.killer.begin(action, tree, identity, now):
             return
         self.metrics.kills.labels(rule.name, action.reason).inc()
@@ -155,9 +146,6 @@ class Agent:
         self.metrics.refused.labels(reason).inc()
         if self._once("refused", process.key, reason):
             log.warning("lets %s %d live: %s", process.name, process.pid, reason)
-        if reason in ("changed", "another_process"):
-            for asked in [one for one in self._identities if one[0] == process.key]:
-                del self._identities[asked]
 
     def _tell_undying(self) -> None:
         undying = [ending for ending in self.killer.endings.values() if ending.undying]
@@ -201,9 +189,10 @@ class Agent:
     def _owners(self) -> frozenset[int]:
         return frozenset({0, os.geteuid()})
 
-    def _validations(self) -> list[Found] | None:
+    def _validations(self) -> tuple[list[Found], bool]:
+        """What is in the directory, and whether that is all and can be trusted."""
         if not self._validated_rules:
-            return []
+            return [], True
         try:
             with validations.open_directory(
                 self._options.validation.directory, self._owners()
@@ -211,17 +200,23 @@ class Agent:
                 listing = validations.list_directory(descriptor, time.time())
                 validations.remove(descriptor, listing.junk, self._cannot_remove)
         except (validations.UnsafeDirectoryError, OSError) as error:
-            self.metrics.directory.set(0)
-            if self._once("directory", str(error)):
-                log.error("validations cannot be trusted, so none is asked for: %s", error)
-            return None
-        self.metrics.directory.set(1)
-        self._said = {what for what in self._said if what[0] != "directory"}
+            self._distrust(str(error))
+            return [], False
+        if listing.too_many:
+            self._distrust(f"more than {validations.MOST_ENTRIES} files")
+        else:
+            self.metrics.directory.set(1)
+            self._said = {what for what in self._said if what[0] != "directory"}
         for reason, count in listing.refused.items():
             self.metrics.validations_refused.labels(reason).inc(count)
             if self._once("validation", reason):
                 log.warning("refused %d validations: %s", count, reason)
-        return listing.found
+        return listing.found, not listing.too_many
+
+    def _distrust(self, why: str) -> None:
+        self.metrics.directory.set(0)
+        if self._once("directory", why):
+            log.error("validations cannot be trusted, so none is asked for: %s", why)
 
     def _remove(self, names: list[str]) -> None:
         if not names:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -27,6 +28,7 @@ class Watched:
     since: float
     resident_bytes: int
     validated: float | None = None
+    user: int = 0
     members: tuple[Key, ...] = field(default=(), compare=False)
 
     @property
@@ -89,3 +91,22 @@ def _unvalidated(tree: Watched, now: float) -> Iterator[Action]:
             limit = rule.validation_interval_seconds
             words = f"its last validation is {age:.0f} s old, {limit:g} s are allowed"
             yield Action(tree, "validation_old", words)
+
+
+def in_turn(
+    actions: Iterable[Action], since: Mapping[Key, float], begun: Counter[int]
+) -> list[Action]:
+    """Put actions in order: one of each user in turn, who waits longest first.
+
+    There is a limit of kills a minute. `begun` are those of the last one by user, so that nobody
+    uses up what is another's.
+    """
+    waiting: dict[int, list[Action]] = defaultdict(list)
+    for action in sorted(actions, key=lambda one: since[one.watched.root]):
+        waiting[action.watched.user].append(action)
+    turns = [
+        (begun[user] + place, since[action.watched.root], action)
+        for user, mine in waiting.items()
+        for place, action in enumerate(mine)
+    ]
+    return [action for *_, action in sorted(turns, key=lambda turn: turn[:2])]

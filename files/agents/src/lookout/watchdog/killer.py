@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from lookout.watchdog.decide import Action
+from lookout.watchdog.details import Identity, control_group, read_identity
+from lookout.watchdog.ending import Ending
 from lookout.watchdog.options import ALWAYS_PROTECTED
-from lookout.watchdog.processes import (
-    Identity,
-    Key,
-    Process,
-    control_group,
-    read_identity,
-    read_process,
-)
+from lookout.watchdog.processes import LACKING, Key, Process, most_descriptors, read_process
 from lookout.watchdog.tree import FIRST, Tree
 
 # Rounds of stopping what was born meanwhile; a handful is enough for a storm.
@@ -26,12 +19,12 @@ MOST_ROUNDS = 40
 # What SIGKILL has not ended by then is stuck in the kernel.
 UNDYING_SECONDS = 5.0
 RATE_WINDOW_SECONDS = 60.0
-ENDED = "ZX"
-# Reasons that may be others at the next look: the process had just begun another program.
-PASSING = ("vanished", "changed")
+# Reasons that may be gone at the next look: the process had just begun another program, or there
+# was no descriptor left.
+PASSING = ("changed", "unreadable")
 REASONS = (
     "rate", "first_process", "kernel_thread", "watchdog", "protected", "vanished", "changed",
-    "another_process",
+    "another_process", "unreadable",
 )  # fmt: skip
 
 
@@ -41,26 +34,6 @@ class RefusedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass
-class Ending:
-    """A tree that is being ended."""
-
-    action: Action
-    began: float
-    # Descriptors of processes that live, and all that ever belonged to the tree
-    open: dict[Key, int] = field(default_factory=dict)
-    members: set[Key] = field(default_factory=set)
-    # Members that are let live
-    spared: set[Key] = field(default_factory=set)
-    killed: float | None = None
-    undying: bool = False
-
-    @property
-    def deadline(self) -> float:
-        """When patience ends."""
-        return self.began + self.action.watched.rule.grace_seconds
 
 
 class Killer:
@@ -85,22 +58,38 @@ class Killer:
         group = control_group(os.getpid()) if own_group is None else own_group
         # A program that somebody starts by hand shares the root group with everybody.
         self._own_group = "" if group == "/" else group
-        self._begun: deque[float] = deque()
+        # A tree with more processes is ended part by part.
+        self.most_descriptors = most_descriptors() // 4
+        self._begun: deque[tuple[float, int]] = deque()
         self.endings: dict[Key, Ending] = {}
+
+    def begun(self, now: float) -> Counter[int]:
+        """How many trees of each user were asked to end within the last minute."""
+        while self._begun and now - self._begun[0][0] > RATE_WINDOW_SECONDS:
+            self._begun.popleft()
+        return Counter(user for _, user in self._begun)
+
+    def has_room(self, root: Process, now: float) -> bool:
+        """Whether a tree may be asked to end: it is not yet, and the limit is not reached."""
+        if root.key in self.endings:
+            return False
+        if self.begun(now).total() >= self._per_minute:
+            self._refused("rate", root)
+            return False
+        return True
 
     def begin(self, action: Action, tree: Tree, identity: Identity, now: float) -> bool:
         """Ask a tree to end; False where its root is not ended."""
         root = tree.alive(action.watched.root)
-        if root is None or root.key in self.endings:
+        if root is None or not self.has_room(root, now):
             return False
         ending = Ending(action, now)
         try:
-            self._within_rate(now)
             ending.open[root.key] = self._open(root, identity)
         except RefusedError as error:
             self._refused(error.reason, root)
             return False
-        self._begun.append(now)
+        self._begun.append((now, identity.user))
         ending.members = {root.key, *action.watched.members}
         self.endings[root.key] = ending
         self._gather(ending, tree)
@@ -112,59 +101,76 @@ class Killer:
         """Go on with all endings; those that are through are returned, and forgotten."""
         through = []
         for key, ending in list(self.endings.items()):
-            self._drop_ended(ending)
+            ending.drop_ended()
             if ending.killed is not None or now >= ending.deadline:
                 self._kill(ending)
                 ending.killed = now if ending.killed is None else ending.killed
                 ending.undying = now - ending.killed > UNDYING_SECONDS
             elif not ending.open:
                 # It went when it was asked. What it left behind is asked, too, and killed in time.
-                for descriptor in self._gather(ending, self._scan()):
+                for descriptor in self._look_again(ending):
                     _send(descriptor, signal.SIGTERM)
-            if not ending.open:
+            if not ending.open and not ending.incomplete:
                 del self.endings[key]
                 through.append(ending)
         return through
 
     def _kill(self, ending: Ending) -> None:
-        """Stop all first, so that nobody forks while the others are looked for."""
-        for descriptor in ending.open.values():
-            _send(descriptor, signal.SIGSTOP)
-        for _ in range(MOST_ROUNDS):
-            born = self._gather(ending, self._scan())
-            if not born:
-                break
-            for descriptor in born:
+        """Stop all first, so that nobody forks while the others are looked for.
+
+        Whatever happens meanwhile, nobody stays stopped. Those that got no descriptor are next.
+        """
+        try:
+            for descriptor in ending.open.values():
                 _send(descriptor, signal.SIGSTOP)
-        for descriptor in ending.open.values():
-            _send(descriptor, signal.SIGKILL)
-        self._drop_ended(ending)
+            for _ in range(MOST_ROUNDS):
+                born = self._look_again(ending)
+                if not born:
+                    break
+                for descriptor in born:
+                    _send(descriptor, signal.SIGSTOP)
+        finally:
+            for descriptor in ending.open.values():
+                _send(descriptor, signal.SIGKILL)
+        ending.drop_ended()
+
+    def _look_again(self, ending: Ending) -> list[int]:
+        """Descriptors of members that a fresh look brings."""
+        try:
+            return self._gather(ending, self._scan())
+        except OSError:  # no descriptor is left, or no memory
+            ending.incomplete = True
+            return []
 
     def _gather(self, ending: Ending, tree: Tree) -> list[int]:
         """Descriptors of members that have none yet."""
-        born = []
+        born: list[int] = []
+        ending.incomplete = False
+        room = self.most_descriptors - sum(len(one.open) for one in self.endings.values())
         for process in tree.members(ending.members):
             ending.members.add(process.key)
-            if process.key in ending.open or process.key in ending.spared or process.state in ENDED:
+            if process.key in ending.open or process.key in ending.spared or process.has_ended:
+                continue
+            if len(born) >= room:
+                ending.incomplete = True
                 continue
             try:
                 descriptor = self._open(process, read_identity(process.pid))
             except ProcessLookupError:
                 continue
+            except OSError:
+                ending.incomplete = True
+                continue
             except RefusedError as error:
                 self._refused(error.reason, process)
-                if error.reason not in PASSING:
+                if error.reason in PASSING:
+                    ending.incomplete = True
+                elif error.reason != "vanished":
                     ending.spared.add(process.key)
                 continue
             ending.open[process.key] = descriptor
             born.append(descriptor)
         return born
-
-    def _within_rate(self, now: float) -> None:
-        while self._begun and now - self._begun[0] > RATE_WINDOW_SECONDS:
-            self._begun.popleft()
-        if len(self._begun) >= self._per_minute:
-            raise RefusedError("rate")
 
     def _open(self, process: Process, identity: Identity) -> int:
         """Open a descriptor of the process itself: its number does not matter after that.
@@ -180,13 +186,13 @@ class Killer:
             raise RefusedError("watchdog")
         try:
             descriptor = os.pidfd_open(process.pid)
-        except OSError:
-            raise RefusedError("vanished") from None
+        except OSError as error:
+            raise _refusal(error) from None
         try:
             self._check(process, identity)
-        except ProcessLookupError:
+        except OSError as error:
             os.close(descriptor)
-            raise RefusedError("vanished") from None
+            raise _refusal(error) from None
         except RefusedError:
             os.close(descriptor)
             raise
@@ -203,19 +209,9 @@ class Killer:
         if self._own_group and control_group(process.pid) == self._own_group:
             raise RefusedError("watchdog")
 
-    @staticmethod
-    def _drop_ended(ending: Ending) -> None:
-        """Let go of the descriptors of processes that have ended: those can be read."""
-        if not ending.open:
-            return
-        poll = select.poll()
-        keys = {}
-        for key, descriptor in ending.open.items():
-            poll.register(descriptor, select.POLLIN)
-            keys[descriptor] = key
-        for descriptor, _ in poll.poll(0):
-            del ending.open[keys[descriptor]]
-            os.close(descriptor)
+
+def _refusal(error: OSError) -> RefusedError:
+    return RefusedError("unreadable" if error.errno in LACKING else "vanished")
 
 
 def _send(descriptor: int, number: signal.Signals) -> None:

@@ -63,6 +63,7 @@ class Metrics:
             "size",
             "content",
             "future",
+            "too_many",
         ):
             self.validations_refused.labels(what)
 

@@ -7,24 +7,25 @@ nothing since the last scan answers the same bytes, which are not parsed again.
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-PAGE_BYTES = resource.getpagesize()
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-# Up to the start of the process, in a line of stat after the name
-FIELDS = 20
+# Up to the start of the stack, in a line of stat after the name
+FIELDS = 26
+THREADS, START, CODE, STACK = 17, 19, 23, 25
 # A line of stat has 52 numbers of at most 20 digits.
 STAT_BYTES = 1536
+ENDED = "ZX"
+# What lacks is a descriptor or memory here, not the process.
+LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 # The flag of a kernel thread (PF_KTHREAD in the kernel's sched.h)
 KERNEL_THREAD = 0x00200000
-# Other files of the agent need descriptors too.
-DESCRIPTORS_LEFT = 128
 
 Key = tuple[int, int]
 """Process number and start in ticks since boot: what tells a process from its successor."""
@@ -42,26 +43,24 @@ class Process:
     group: int
     session: int
     is_kernel: bool
+    threads: int = 1
+    # Where its code and its stack begin: others after each exec. Empty where that may not be read.
+    image: bytes = b""
 
     @property
     def key(self) -> Key:
         """What tells it from another process with the same number."""
         return self.pid, self.start
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a process runs as. The path of the executable is empty where it cannot be read."""
-
-    executable: str
-    command: str
-    user: int
-
     @property
-    def program(self) -> str:
-        """Name of the executable without its folder."""
-        # What an upgrade replaced goes on under this name.
-        return self.executable.removesuffix(" (deleted)").rpartition("/")[2]
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs: it may go on without its first thread, which is a zombie."""
+        return self.state in ENDED and self.threads <= 1
+
+    def runs_what(self, before: Process) -> bool:
+        """Whether it runs the program that it ran before, as far as a line of stat tells."""
+        same = (self.key, self.name) == (before.key, before.name)
+        return same and (not self.image or self.image == before.image)
 
 
 def parse_stat(line: bytes) -> Process:
@@ -74,38 +73,21 @@ def parse_stat(line: bytes) -> Process:
         raise ValueError(f"{len(fields)} fields after the name, {FIELDS} are needed")
     return Process(
         pid=int(line[:opening]),
-        start=int(fields[FIELDS - 1]),
+        start=int(fields[START]),
         name=line[opening + 1 : closing].decode("utf-8", "replace"),
         state=fields[0].decode("ascii", "replace"),
         parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),
         is_kernel=bool(int(fields[6]) & KERNEL_THREAD),
+        threads=int(fields[THREADS]),
+        image=b"" if fields[STACK] == b"0" else b" ".join(fields[CODE : STACK + 1]),
     )
 
 
-def parse_statm(line: bytes) -> int:
-    """Resident bytes; ValueError for anything else."""
-    found = re.match(rb"\d+ (\d+) ", line)
-    if not found:
-        raise ValueError(f"no line of statm: {line[:40]!r}")
-    return int(found[1]) * PAGE_BYTES
-
-
-def parse_rollup(text: bytes) -> int:
-    """Proportional bytes (PSS) of smaps_rollup; ValueError for anything else."""
-    found = re.search(rb"^Pss:\s+(\d+) kB$", text, re.MULTILINE)
-    if not found:
-        raise ValueError("no line Pss: in smaps_rollup")
-    return int(found[1]) * 1024
-
-
-def parse_user(status: bytes) -> int:
-    """Number of the real user of a status file; ValueError for anything else."""
-    found = re.search(rb"^Uid:\t(\d+)\t", status, re.MULTILINE)
-    if not found:
-        raise ValueError("no line Uid: in status")
-    return int(found[1])
+def most_descriptors() -> int:
+    """How many files this process may have open."""
+    return max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 class ProcessTable:
@@ -113,9 +95,8 @@ class ProcessTable:
 
     def __init__(self, proc: Path = PROC) -> None:
         self.proc = proc
-        self.most_descriptors = (
-            max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0]) - DESCRIPTORS_LEFT
-        )
+        # The other half is for what is being ended, and for all that is opened for a moment.
+        self.most_descriptors = most_descriptors() // 2
         self._kept: dict[int, int] = {}
         self._lines: dict[int, tuple[bytes, Process]] = {}
 
@@ -126,7 +107,9 @@ class ProcessTable:
         for pid in numbers:
             try:
                 found[pid] = self._read(pid)
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in LACKING:
+                    raise  # it lives, and nobody can look
                 self._forget(pid)
         for pid in self._lines.keys() - found.keys():
             self._forget(pid)
@@ -181,50 +164,6 @@ def read_process(pid: int, proc: Path = PROC) -> Process:
         return parse_stat((proc / str(pid) / "stat").read_bytes())
     except (FileNotFoundError, ValueError):
         raise ProcessLookupError(f"there is no process {pid}") from None
-
-
-def read_identity(pid: int, proc: Path = PROC) -> Identity:
-    """What a process runs as; ProcessLookupError where there is none."""
-    folder = proc / str(pid)
-    try:
-        command = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
-        user = parse_user((folder / "status").read_bytes())
-    except (FileNotFoundError, ValueError):
-        raise ProcessLookupError(f"there is no process {pid}") from None
-    try:
-        executable = os.readlink(folder / "exe")
-    except OSError:
-        # A kernel thread or a zombie has none, and that of another user may be forbidden.
-        executable = ""
-    return Identity(executable, command.decode("utf-8", "replace"), user)
-
-
-def resident_bytes(pid: int, proc: Path = PROC) -> int:
-    """Resident memory; 0 where the process has ended."""
-    try:
-        return parse_statm((proc / str(pid) / "statm").read_bytes())
-    except (OSError, ValueError):
-        return 0
-
-
-def proportional_bytes(pid: int, proc: Path = PROC) -> int:
-    """Memory with its share of what it shares (PSS); 0 where the process has ended.
-
-    Raises PermissionError where that may not be read.
-    """
-    try:
-        return parse_rollup((proc / str(pid) / "smaps_rollup").read_bytes())
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        return 0
-
-
-def control_group(pid: int, proc: Path = PROC) -> str:
-    """Path of the unified control group; empty where it cannot be read."""
-    try:
-        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 
 def ancestors(process: Process, table: Mapping[int, Process]) -> Iterator[Process]:

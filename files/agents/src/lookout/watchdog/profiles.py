@@ -16,14 +16,18 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from lookout.kit.files import write_atomically
+from lookout.watchdog.details import read_command
 from lookout.watchdog.processes import PROC
 
 # A folder that was empty for an hour holds no profile that a browser is about to fill.
 EMPTY_SECONDS = 3600
+# Each process says itself how long its command line is; no path is longer than PATH_MAX.
+COMMAND_BYTES = 128 * 1024
+LONGEST_PATH = 4096
 # systemd-tmpfiles reads these as they are. Anything else becomes a `?`, which it reads as any
 # letter: that spares too much rather than too little.
 PLAIN = re.compile(r"[^A-Za-z0-9_./+=:@,~-]")
@@ -38,15 +42,37 @@ def patterns(rules: str) -> list[str]:
 
 
 def folders(wanted: Iterable[str]) -> dict[FileId, str]:
-    """The folders that match, none of them reached through a link of that name."""
+    """The folders that match, none of them reached through a link that anybody may have made."""
     found = {}
     for pattern in wanted:
         for path in glob.glob(pattern, include_hidden=True):
-            with contextlib.suppress(OSError):
-                status = os.lstat(path)
+            with contextlib.suppress(OSError), _parent(path) as (parent, name):
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
                     found[status.st_dev, status.st_ino] = path
     return found
+
+
+@contextlib.contextmanager
+def _parent(path: str) -> Iterator[tuple[int, str]]:
+    """Give a descriptor of the folder that holds a path, and the name there.
+
+    Links on the way are followed in folders that root alone may write to, and nowhere below others.
+    """
+    *folders, name = path.strip("/").split("/")
+    descriptor = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        for folder in folders:
+            status = os.fstat(descriptor)
+            if status.st_uid != 0 or status.st_mode & 0o022:
+                flags |= os.O_NOFOLLOW
+            below = os.open(folder, flags, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
 
 
 def in_use(found: dict[FileId, str], proc: Path = PROC) -> set[FileId]:
@@ -57,21 +83,31 @@ def in_use(found: dict[FileId, str], proc: Path = PROC) -> set[FileId]:
     names = {os.path.basename(path) for path in found.values()}
     if not names:
         return set()
-    mentioned = re.compile("(/[^=:]*?(?:" + "|".join(map(re.escape, sorted(names))) + "))(?:/|$)")
     used = set()
     for folder in proc.iterdir():
         if folder.name.isdecimal():
-            for text in _mentions(folder):
-                for path in mentioned.findall(text):
-                    with contextlib.suppress(OSError):
-                        status = os.stat(f"{folder}/root{path}")
-                        used.add((status.st_dev, status.st_ino))
+            for path in {path for text in _mentions(folder) for path in paths_to(names, text)}:
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"{folder}/root{path}")
+                    used.add((status.st_dev, status.st_ino))
     return used & found.keys()
+
+
+def paths_to(names: Collection[str], text: str) -> Iterator[str]:
+    """The paths in a text that lead to one of the names, or below it."""
+    for piece in re.split("[=:]", text) if len(text) <= LONGEST_PATH else ():
+        _, slash, path = piece.partition("/")
+        parts = path.split("/")
+        for index, part in enumerate(parts, 1):
+            if slash and part in names:
+                yield "/" + "/".join(parts[:index])
+                break
 
 
 def _mentions(folder: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):
-        yield from (folder / "cmdline").read_bytes().decode("utf-8", "surrogateescape").split("\0")
+        command = read_command(folder, COMMAND_BYTES)
+        yield from command.decode("utf-8", "surrogateescape").split("\0")
     with contextlib.suppress(OSError):
         yield os.readlink(folder / "cwd")
     with contextlib.suppress(OSError):
@@ -95,9 +131,10 @@ def remove_empty(paths: Iterable[str], now: float) -> list[str]:
     """Take away folders that are empty, and have been for a while."""
     removed = []
     for path in paths:
-        with contextlib.suppress(OSError):
-            if now - os.lstat(path).st_mtime > EMPTY_SECONDS:
-                os.rmdir(path)  # refuses unless it is empty
+        with contextlib.suppress(OSError), _parent(path) as (parent, name):
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if now - status.st_mtime > EMPTY_SECONDS:
+                os.rmdir(name, dir_fd=parent)  # refuses unless it is empty
                 removed.append(path)
     return removed
 

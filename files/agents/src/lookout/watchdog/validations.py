@@ -13,13 +13,17 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from lookout.watchdog.processes import Key
 
 NAME = re.compile(
     r"(?P<pid>[1-9][0-9]{0,8})-(?P<created>[0-9]{1,19}(?P<fraction>\.[0-9]{1,9})?)(?:\.[0-9a-f]{16})?"
 )
+# How the writer goes round a name that somebody else has taken
+BESIDE = re.compile(r".+\.[0-9a-f]{16}")
 CONTENT = re.compile(rb"[0-9]{1,12}(?:\.[0-9]{1,9})?\s*")
 MOST_BYTES = 64
 MOST_ENTRIES = 10_000
@@ -59,6 +63,8 @@ class Listing:
     refused: Counter[str] = field(default_factory=Counter)
     # Names to take away: refused, or left unfinished
     junk: list[str] = field(default_factory=list)
+    # Whether there is more, so that a validation may be among what was not looked at
+    too_many: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,12 +134,16 @@ def list_directory(descriptor: int, now: float) -> Listing:
     """What is in an open directory; `now` is the time of day."""
     listing = Listing()
     with os.scandir(descriptor) as entries:
-        names = [entry.name for entry, _ in zip(entries, range(MOST_ENTRIES), strict=False)]
-    for name in names:
+        names = [entry.name for entry, _ in zip(entries, range(MOST_ENTRIES + 1), strict=False)]
+    listing.too_many = len(names) > MOST_ENTRIES
+    for name in names[:MOST_ENTRIES]:
         if name.startswith("."):
             with contextlib.suppress(OSError):
                 status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                if abs(now - status.st_ctime) > UNFINISHED_SECONDS:
+                wrong = _kind(status)
+                if wrong:
+                    listing.refused[wrong] += 1
+                if wrong or abs(now - status.st_ctime) > UNFINISHED_SECONDS:
                     listing.junk.append(name)
             continue
         try:
@@ -148,7 +158,7 @@ def list_directory(descriptor: int, now: float) -> Listing:
             listing.refused[found.reason] += 1
             if found.is_final:
                 listing.junk.append(name)
-    if len(names) == MOST_ENTRIES:
+    if listing.too_many:
         listing.refused["too_many"] += 1
     return listing
 
@@ -192,11 +202,30 @@ def _kind(status: os.stat_result) -> str:
     return "size" if status.st_size > MOST_BYTES else ""
 
 
+def superseded(counting: Iterable[tuple[Key, Found]]) -> list[str]:
+    """Names of files beside the usual one that a younger validation of the same process replaced.
+
+    The usual name stays: somebody may be putting the next validation there just now.
+    """
+    newest: dict[Key, float] = {}
+    files = list(counting)
+    for key, file in files:
+        newest[key] = max(file.written - file.lag_seconds, newest.get(key, float("-inf")))
+    return [
+        file.name
+        for key, file in files
+        if BESIDE.fullmatch(file.name) and file.written - file.lag_seconds < newest[key]
+    ]
+
+
 def remove(descriptor: int, names: list[str], failed: Callable[[str, OSError], None]) -> None:
-    """Take files away. What is a link goes as such; a folder stays, as it may hold anything."""
+    """Take files away. What is a link goes as such; a folder stays unless it is empty."""
     for name in names:
         try:
-            os.unlink(name, dir_fd=descriptor)
+            try:
+                os.unlink(name, dir_fd=descriptor)
+            except IsADirectoryError:
+                os.rmdir(name, dir_fd=descriptor)
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lookout.watchdog.decide import Watched
+from lookout.watchdog.details import Identity
 from lookout.watchdog.options import Rule
-from lookout.watchdog.processes import TICKS_PER_SECOND, Identity, Key, Process, ancestors
+from lookout.watchdog.processes import TICKS_PER_SECOND, Key, Process, ancestors
 from lookout.watchdog.tree import Tree
-from lookout.watchdog.validations import Found
+from lookout.watchdog.validations import Found, superseded
 
 ROOT_USER = 0
 # psutil's create time is counted from /proc/stat's btime, which is whole seconds.
@@ -44,6 +45,15 @@ class Outcome:
     stale: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a process matched. Its command line is not kept: it may be long."""
+
+    process: Process
+    rule: Rule | None
+    user: int = ROOT_USER
+
+
 class Watch:
     """Keeps the clocks of all watched processes.
 
@@ -68,22 +78,25 @@ class Watch:
         self._validators = validators | {ROOT_USER}
         self._longest_gap = longest_gap_seconds
         self._last = NEVER
-        self._matches: dict[int, tuple[Process, Rule | None]] = {}
+        self._matches: dict[int, Match] = {}
         self._since: dict[Key, float] = {}
         self._members: dict[Key, tuple[Key, ...]] = {}
         self._validated: dict[Key, float] = {}
         self._files: dict[str, tuple[int, float]] = {}
         self._boot_times: list[float] = []
 
-    def update(self, tree: Tree, found: Iterable[Found] | None, clocks: Clocks) -> Outcome:
-        """Take in a scan; `found` is None where validations cannot be read."""
-        if found is None or clocks.now - self._last > self._longest_gap:
+    def update(
+        self, tree: Tree, found: Iterable[Found], clocks: Clocks, trusted: bool = True
+    ) -> Outcome:
+        """Take in a scan; not `trusted` where not all validations can be read."""
+        if not trusted or clocks.now - self._last > self._longest_gap:
             self._begin_anew()
         self._note_boot_time(clocks)
         roots = self._roots(tree)
         outcome = Outcome({})
-        if found is not None:
-            self._take_in(tree, found, clocks, outcome)
+        counting = self._counting(tree, found, outcome)
+        if trusted:
+            self._take_in(counting, clocks)
         for root, rule in roots.items():
             members = tree.members([root.key, *self._members.get(root.key, ())])
             keys = tuple(sorted(member.key for member in members))
@@ -97,6 +110,7 @@ class Watch:
                 since=since,
                 resident_bytes=sum(self._resident(member.pid) for member in members),
                 validated=max(times, default=None),
+                user=self._matches[root.pid].user,
                 members=keys,
             )
         for kept in (self._since, self._members):
@@ -104,7 +118,7 @@ class Watch:
                 del kept[key]
         for key in [key for key in self._validated if not tree.alive(key)]:
             del self._validated[key]
-        if found is not None:
+        if trusted:
             self._last = clocks.now
         return outcome
 
@@ -129,29 +143,39 @@ class Watch:
         if all(abs(boot - known) > CREATED_TOLERANCE_SECONDS / 2 for known in self._boot_times):
             self._boot_times = [*self._boot_times, boot][-MOST_BOOT_TIMES:]
 
-    def _rule_of(self, process: Process) -> Rule | None:
-        """The first rule that matches; asked once, until the process runs another program."""
+    def confirm(self, process: Process, rule: Rule) -> Identity | None:
+        """What a process runs as, if that matches the rule now; None otherwise."""
+        identity = self._identify(process)
+        if identity is None:
+            return None
+        match = self._matches[process.pid] = self._matched(process, identity)
+        return identity if match.rule is rule else None
+
+    def _match(self, process: Process) -> Match | None:
+        """What it matches, asked once until it runs another program; None where it has ended."""
         known = self._matches.get(process.pid)
-        if known and (known[0].key, known[0].name) == (process.key, process.name):
-            rule = known[1]
+        if known and process.runs_what(known.process):
+            match = Match(process, known.rule, known.user)
         elif process.is_kernel:
-            rule = None
+            match = Match(process, None)
         elif (identity := self._identify(process)) is None:
             return None
         else:
-            program = identity.program or process.name
-            rule = next(
-                (
-                    rule
-                    for rule, pattern in self._rules
-                    if (not rule.executables or program in rule.executables)
-                    and (pattern is None or pattern.search(identity.command))
-                    and (not rule.users or identity.user in self._users[rule.name])
-                ),
-                None,
-            )
-        self._matches[process.pid] = (process, rule)
-        return rule
+            match = self._matched(process, identity)
+        self._matches[process.pid] = match
+        return match
+
+    def _matched(self, process: Process, identity: Identity) -> Match:
+        """The first rule that matches."""
+        program = identity.program or process.name
+        matching = (
+            rule
+            for rule, pattern in self._rules
+            if (not rule.executables or program in rule.executables)
+            and (pattern is None or pattern.search(identity.command))
+            and (not rule.users or identity.user in self._users[rule.name])
+        )
+        return Match(process, next(matching, None), identity.user)
 
     def _roots(self, tree: Tree) -> dict[Process, Rule]:
         """Topmost processes that match: what one of them started belongs to it."""
@@ -160,8 +184,10 @@ class Watch:
         for pid, process in processes.items():
             # The very same object: nothing about the process changed since the last scan.
             last = known.get(pid)
-            rule = last[1] if last and last[0] is process else self._rule_of(process)
-            if rule is not None and process.state not in "ZX":
+            if last is None or last.process is not process:
+                last = self._match(process)
+            rule = last.rule if last else None
+            if rule is not None and not process.has_ended:
                 matching[process] = rule
         if len(known) > len(processes):
             self._matches = {pid: one for pid, one in known.items() if pid in processes}
@@ -171,22 +197,28 @@ class Watch:
             if not any(matching.get(above) is rule for above in ancestors(process, processes))
         }
 
-    def _take_in(
-        self, tree: Tree, found: Iterable[Found], clocks: Clocks, outcome: Outcome
-    ) -> None:
-        files = {}
+    def _counting(
+        self, tree: Tree, found: Iterable[Found], outcome: Outcome
+    ) -> list[tuple[Key, Found]]:
+        """Validations of processes that live, by somebody who may; the others are stale."""
+        counting = []
         for file in found:
             process = tree.processes.get(file.pid)
             if process is None or not self._is_of(file, process):
                 outcome.stale.append(file.name)
+            elif (match := self._match(process)) is None:
                 continue
-            identity = self._identify(process)
-            if identity is None:
-                continue
-            if file.owner not in self._validators | {identity.user}:
+            elif file.owner not in self._validators | {match.user}:
                 outcome.refused["owner"] += 1
                 outcome.stale.append(file.name)
-                continue
+            else:
+                counting.append((process.key, file))
+        outcome.stale += superseded(counting)
+        return counting
+
+    def _take_in(self, counting: Iterable[tuple[Key, Found]], clocks: Clocks) -> None:
+        files = {}
+        for key, file in counting:
             files[file.name] = (file.inode, file.written)
             if self._files.get(file.name) == files[file.name]:
                 continue
@@ -194,7 +226,7 @@ class Watch:
             if self._goes_on:
                 at -= min(max(0.0, clocks.day - file.written), clocks.now - self._last)
                 at -= file.lag_seconds
-            self._validated[process.key] = max(at, self._validated.get(process.key, at))
+            self._validated[key] = max(at, self._validated.get(key, at))
         self._files = files
 
     def _is_of(self, file: Found, process: Process) -> bool:
