@@ -180,14 +180,17 @@ def test_signals_while_it_begins_anew_are_kept(tmp_path: Path) -> None:
     (tmp_path / "agent.py").write_text(AGENT, encoding="utf-8")
     argv = [sys.executable, str(tmp_path / "agent.py"), *config(tmp_path, "{}")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as agent:
-        assert agent.stdout
-        assert agent.stdout.readline() == "serves\n"
-        agent.send_signal(signal.SIGHUP)
-        time.sleep(0.2)
-        agent.send_signal(signal.SIGHUP)
-        assert agent.stdout.readline() == "serves\n"
-        agent.send_signal(signal.SIGTERM)
-        assert agent.wait(10) == 0
+        try:
+            assert agent.stdout
+            assert agent.stdout.readline() == "serves\n"
+            agent.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+            agent.send_signal(signal.SIGHUP)
+            assert agent.stdout.readline() == "serves\n"
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(20) == 0
+        finally:
+            agent.kill()
 
 
 def test_a_credential_is_read_where_the_unit_has_it(

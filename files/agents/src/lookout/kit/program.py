@@ -214,6 +214,10 @@ class Program(Generic[O]):
         kit.reports.flush(SENDER_SECONDS)
         # What arrives before the new program is ready waits for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        if kit.stopping.is_set():
+            # Told to end a moment before: the loop sees it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            return True
         # The same process to systemd; sockets and files are closed on the way.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606
         raise AssertionError("a process that was replaced goes on")
