@@ -9,7 +9,7 @@ import urllib.parse
 from collections import Counter
 from typing import Any
 
-from hosts import CURL
+from hosts import CURL, wait_for
 from testinfra.host import Host
 
 GATEWAY = "https://localhost"
@@ -72,6 +72,11 @@ def gained(
 def total(host: Host) -> float:
     """How many requests mtail has counted, once it has read the log."""
     return sum(settled(host).get(REQUESTS, {}).values())
+
+
+def counts(host: Host, number: float) -> bool:
+    """Whether mtail comes to this count, and stays there. It looks for a renamed log now and then."""
+    return bool(wait_for(lambda: total(host) == number)) and total(host) == number
 
 
 def logged(host: Host, first: int = 0) -> list[dict[str, Any]]:
