@@ -75,7 +75,7 @@ def total(host: Host) -> float:
 
 
 def counts(host: Host, number: float) -> bool:
-    """Whether mtail comes to this count and stays there: it looks for a renamed log now and then."""
+    """Whether mtail comes to this count and stays there; it looks for a renamed log at times."""
     return bool(wait_for(lambda: total(host) == number)) and total(host) == number
 
 
