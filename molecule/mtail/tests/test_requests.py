@@ -25,6 +25,7 @@ from gateway import (
     total,
     write_lines,
 )
+from hosts import wait_for
 from testinfra.host import Host
 
 # The last one is that of the lines which the tests write
@@ -247,13 +248,23 @@ def test_nothing_is_lost_or_counted_twice_by_the_rotation_of_the_stack(host: Hos
     assert counts(host, before + 41)
 
 
+def nginx_workers(host: Host) -> set[str]:
+    main = host.check_output("systemctl show --property=MainPID --value nginx")
+    return set(host.run(f"pgrep --parent {main}").stdout.split())
+
+
 def test_nothing_is_lost_or_counted_twice_when_the_log_is_renamed(host: Host) -> None:
-    """A reload and no reopen: the workers, who reopen, may not enter the folder."""
+    """A reload and no reopen: the workers, who reopen, may not enter the folder.
+
+    Until the former workers have gone they write to the renamed file.
+    """
     before = total(host)
     send(host, "/app/status/200", 5)
     assert counts(host, before + 5)
     host.check_output("printf %%s %s > /root/rename.conf", RENAME)
+    former = nginx_workers(host)
     host.check_output("logrotate --force --state /root/rename.state /root/rename.conf")
+    assert wait_for(lambda: nginx_workers(host) and not former & nginx_workers(host))
     assert lines_in_log(host) == 0
     send(host, "/app/status/200", 7)
     assert counts(host, before + 12)
