@@ -44,9 +44,12 @@ def test_watchdog_reaches_the_dead_mans_switch_alone(received: Received) -> None
 
 
 def test_a_stopped_exporter_is_a_fault(web: Host, received: Received) -> None:
-    """Only makes the fault; `test_the_fault_reaches_…` waits for its alert."""
+    """Only makes the fault; `test_the_fault_reaches_…` waits for its alert.
+
+    All that answers Prometheus on the host: one exporter alone would not be HostDown.
+    """
     assert not received.mails or "web" not in str(received.mails[-1]["Subject"])
-    web.check_output("systemctl stop prometheus-node-exporter")
+    web.check_output("systemctl stop prometheus-node-exporter lookout-watchdog")
     FAULT["since"] = time.monotonic()
     assert not web.service("prometheus-node-exporter").is_running
 
@@ -172,7 +175,7 @@ def text(message: Any) -> str:
 
 
 def test_the_alert_resolves_after_the_start(web: Host, received: Received) -> None:
-    web.check_output("systemctl start prometheus-node-exporter")
+    web.check_output("systemctl start prometheus-node-exporter lookout-watchdog")
 
     def resolved() -> bool:
         return any(
