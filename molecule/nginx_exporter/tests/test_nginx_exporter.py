@@ -60,7 +60,7 @@ def test_it_survives_an_nginx_that_is_down(host: Host) -> None:
     host.check_output("systemctl stop nginx")
     assert metrics(host) == {"nginx_up": 0}
     host.check_output("systemctl start nginx")
-    assert metrics(host)["nginx_up"] == 1
+    assert wait_for(lambda: metrics(host)["nginx_up"] == 1)
     assert main_pid(host, UNIT) == pid
 
 

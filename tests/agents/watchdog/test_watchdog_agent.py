@@ -174,8 +174,8 @@ def test_memory_that_cannot_be_read_is_said(
     stage = Stage(directory, memory_megabytes=1)
     stage.run(0.5)
     assert victim.poll() is None
-    assert stage.value("memory_unreadable_total") == 1
-    assert "no memory limit holds" in caplog.text
+    assert stage.value("memory_unreadable_total") >= 1
+    assert caplog.text.count("no memory limit holds") == 1
 
 
 def test_a_dry_run_says_so_once(
