@@ -36,6 +36,8 @@ class Snapshot:
     time: float
     host: str
     tags: tuple[str, ...]
+    # Of one that was copied: its id where it was made, by which records name it
+    original: str = ""
 
     @property
     def part(self) -> str:
@@ -56,6 +58,7 @@ def snapshots_of(text: str) -> list[Snapshot]:
             datetime.fromisoformat(one["time"]).timestamp(),
             one.get("hostname", ""),
             tuple(one.get("tags") or ()),
+            one.get("original") or "",
         )
         for one in json.loads(text) or []
     ]
