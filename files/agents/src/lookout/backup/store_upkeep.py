@@ -172,7 +172,7 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
 def look(options: StoreOptions) -> int:
     """Say whether the destination is there and what room it has; else what is known already.
 
-    The metrics are the answer: one that is not there has an alert, and needs no failed unit as well.
+    The metrics are the answer: what is missing has an alert, and needs no failed unit as well.
     """
     wrong = store_options.trouble(options)
     if wrong:
