@@ -84,6 +84,12 @@ class Upkeep:
         if going:
             log.info("%s: forgets %d snapshots", self._host, len(going))
             self._patiently(lambda: self._kept.forget([one.id for one in going]))
+            # restic 0.18 ends with 0 also where it could not delete them.
+            left = {one.id for one in self._kept.snapshots()}.intersection(one.id for one in going)
+            if left:
+                raise ResticError(
+                    f"{len(left)} snapshots that were to be forgotten are still there", 1
+                )
         self._patiently(lambda: self._run("prune"))
         self._notes.prune_time = time.time()
 
