@@ -28,8 +28,9 @@ class CannotJudgeError(Exception):
 class Source(Protocol):
     """One kind of data of one part. All methods may raise SourceError and OSError."""
 
-    # Name of its folder below the stage, and of its facts in the manifest
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of its folder below the stage, and of its facts in the manifest."""
 
     def bytes_needed(self) -> int:
         """About how much room the copy takes in the stage."""

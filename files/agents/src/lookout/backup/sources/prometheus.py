@@ -169,9 +169,11 @@ class PrometheusSource:
             [path.name for path in self._snapshots.iterdir()] if self._snapshots.is_dir() else []
         )
         self._snapshots.mkdir(exist_ok=True)
-        shutil.chown(self._snapshots, self.server.user) if os.geteuid() == 0 else None
-        asked = {"at": time.time(), "before": before}
-        write_atomically(self._snapshots / ASKED, json.dumps(asked), 0o600)
+        if os.geteuid() == 0:
+            shutil.chown(self._snapshots, self.server.user, trees.user_group(self.server.user))
+        now = time.time()
+        note = json.dumps({"at": now, "before": before})
+        write_atomically(self._snapshots / ASKED, note, 0o600)
         try:
             name = api.snapshot()
             if not re.fullmatch(r"[0-9A-Za-z-]+", name):
@@ -183,7 +185,7 @@ class PrometheusSource:
         if not held:
             raise SourceError("the snapshot has no block: there are no samples")
         first = min(block["from"] for block in held.values())
-        facts = {"blocks": held, **ask(api, asked["at"], first)}
+        facts = {"blocks": held, **ask(api, now, first)}
         write_atomically(folder / FACTS, json.dumps(facts), 0o600)
 
     def _take(self, snapshot: Path, folder: Path) -> None:
