@@ -97,7 +97,7 @@ class FilesSource:
         """What lies beside the copies of the paths."""
         tops = {_below(folder, path) for path in topmost(self.paths)}
         ways = {folder} | {parent for top in tops for parent in top.parents}
-        for path, _ in trees.walk(folder):
+        for path, _ in trees.walk(folder) if folder.is_dir() else ():
             if path not in ways and not tops & {path, *path.parents}:
                 yield path.relative_to(folder)
 

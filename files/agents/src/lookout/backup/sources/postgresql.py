@@ -197,12 +197,12 @@ def _judged(server: Server, folder: Path, facts: Facts) -> Iterator[str]:
         try:
             server.execute(MAINTENANCE, sql.create_plain(scratch, known))
             _fill(server, scratch, folder / file_of(name))
+            with server.session(scratch) as session:
+                found = contents(session)
         except SourceError as error:
             if re.search(LACKS, str(error)):
                 raise CannotJudgeError(f"{name}: {error}") from error
             yield f"{name}: {error}"
             continue
-        with server.session(scratch) as session:
-            found = contents(session)
         yield from (f"{name}: {what}" for what in sql.differences(known, found))
         server.execute(MAINTENANCE, f"drop database {sql.identifier(scratch)}")
