@@ -49,6 +49,8 @@ class Snapshot:
     time: float
     host: str
     tags: tuple[str, ...]
+    # Of one that was copied: its id where it was made, by which records name it
+    original: str = ""
 
     @property
     def part(self) -> str:
@@ -84,6 +86,7 @@ def snapshots_of(text: str) -> list[Snapshot]:
             datetime.fromisoformat(one["time"]).timestamp(),
             one.get("hostname", ""),
             tuple(one.get("tags") or ()),
+            one.get("original") or "",
         )
         for one in json.loads(text) or []
     ]
