@@ -9,8 +9,10 @@ from pathlib import Path
 from lookout.kit.config import option
 from lookout.kit.options import Options
 
-# Where the credentials are for who is called by hand, as root, and not by systemd
+# Where the credentials are for who is called by hand, as root, and not by systemd; the key is
+# made on the host, and so is none that comes from elsewhere.
 CREDENTIALS = Path("/etc/lookout/backup.credentials")
+KEY_NAME, KEY = "ssh_key", Path("/etc/lookout/backup.ssh/key")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class BackupOptions(Options):
 def credential(name: str) -> Path:
     """The file of a secret: of the unit, or of the host for who calls by hand."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return (Path(folder) if folder else CREDENTIALS) / name
+    if folder:
+        return Path(folder) / name
+    return KEY if name == KEY_NAME else CREDENTIALS / name
 
 
 @dataclass(frozen=True, kw_only=True)
