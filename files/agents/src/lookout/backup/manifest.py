@@ -50,7 +50,7 @@ def read(stage: Path) -> Manifest:
         data: Any = json.loads((stage / NAME).read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ManifestError(f"it has format {data['format']}, and this program reads {FORMAT}")
-        part = config.parse(Part, json.dumps(data["part"]), NAME)
+        part = config.build(Part, data["part"], NAME)
         return Manifest(
             part=part,
             host=str(data["host"]),
