@@ -49,11 +49,11 @@ class Book:
         self.lines.append(what)
         self.before(what)
         if self.due(what):
-            kind = ERRORS.get(what.split()[0], SourceError)
+            kind = ERRORS.get(what.split(maxsplit=1)[0], SourceError)
             raise kind(f"{what} failed", 1) if kind is ResticError else kind(f"{what} failed")
 
     def due(self, what: str) -> bool:
-        for name in (what, what.split()[0]):
+        for name in (what, what.split(maxsplit=1)[0]):
             if self.fails.get(name, 0) > 0:
                 self.fails[name] -= 1
                 return True

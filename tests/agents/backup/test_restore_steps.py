@@ -172,7 +172,7 @@ def test_a_copy_without_a_manifest_is_for_a_look_alone(host: RestoreStage) -> No
     assert status == UNTOUCHED
     assert "--to FOLDER" in said
     assert host.call("latest", "alpha", "--to", f"{host.root}/out") == (0, "")
-    assert list((host.root / "out/alpha/files").rglob("data"))[0].read_text() == "saved"
+    assert next((host.root / "out/alpha/files").rglob("data")).read_text() == "saved"
     assert host.call("latest", "alpha", "--to", f"{host.root}/out")[0] == UNTOUCHED
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from lookout.backup.restic import Snapshot
+from lookout.backup.retention import good_ids, named
 
 LATEST = "latest"
 _DAY = r"\d{4}-\d\d-\d\d"
@@ -52,8 +53,8 @@ def moment(text: str, now: float) -> float:
 
 def good(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     """Those that hold a part, and that the record of a run says to be whole; the oldest first."""
-    named = {one for snapshot in snapshots for one in snapshot.good}
-    found = [snapshot for snapshot in snapshots if snapshot.part and snapshot.id in named]
+    known = good_ids(snapshots)
+    found = [snapshot for snapshot in snapshots if snapshot.part and named(snapshot) in known]
     return sorted(found, key=lambda snapshot: snapshot.time)
 
 

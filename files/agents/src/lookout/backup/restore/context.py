@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from lookout.backup.restore.journal import Entry
 from lookout.backup.restore.units import Systemd, Units
 from lookout.backup.restore.wishes import Wishes
 from lookout.backup.sources import Source
+from lookout.backup.sources.postgresql import PostgresqlSource
 
 UNTOUCHED, AS_BEFORE, NEITHER = 1, 3, 4
 
@@ -62,4 +64,12 @@ def of_this_host(options: RunOptions, wishes: Wishes) -> Context:
 
 def sources_of(entry: Entry) -> Sequence[Source]:
     """The sources of a part, or of the one database that is wanted of it."""
-    return kinds.of(entry.part)
+    found = kinds.of(entry.part)
+    if not entry.database:
+        return found
+    return [
+        dataclasses.replace(source, databases=(entry.database,))
+        if isinstance(source, PostgresqlSource)
+        else source
+        for source in found
+    ]

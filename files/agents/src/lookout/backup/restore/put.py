@@ -12,15 +12,13 @@ from pathlib import Path
 
 from lookout.backup.manifest import Manifest
 from lookout.backup.parts import Part
-from lookout.backup.restore import fetch
+from lookout.backup.restore import fetch, live
 from lookout.backup.restore.journal import Entry, Kept
 from lookout.backup.restore.units import Units
 from lookout.backup.sources import Source
 
 log = logging.getLogger("lookout.backup.restore")
 
-# Sources whose live data can be read while the units are stopped
-AT_REST = ("files", "sqlite")
 # The files of a host are below it.
 _ROOT = Path("/")
 
@@ -77,11 +75,13 @@ class Putting:
             facts = manifest.facts[source.name]
             source.put(self.copies / part.name / source.name, facts, aside)
         ran = self.kept.entry(part.name).ran
-        problems = list(self._differences(entry))
+        copy = self.copies / part.name
+        problems = list(live.differences(self.sources(entry), copy))
         if not problems:
             self.kept.mark(part.name, "starting")
             self._start(part, ran)
             problems = list(self._problems(part, ran))
+            problems += live.answers(part, manifest.facts)
         if problems:
             raise PutError("; ".join(problems))
 
@@ -115,22 +115,6 @@ class Putting:
         if ran:
             log.info("%s: starts %s", part.name, ", ".join(ran))
             self.units.start(ran)
-
-    def _differences(self, entry: Entry) -> Iterator[str]:
-        """Where live data is not what the copy is, while nobody has written to it yet.
-
-        What a running server alone can tell is left to its own source, which puts it.
-        """
-        again = self.copies / f".{entry.part.name}.again"
-        for source in self.sources(entry):
-            if source.name in AT_REST:
-                copied, saved = self.copies / entry.part.name / source.name, again / source.name
-                fetch.forget(again)
-                saved.mkdir(mode=0o700, parents=True)
-                source.save(saved)
-                for problem in source.judge(saved, source.describe(copied), again / "scratch"):
-                    yield f"{source.name} in its place: {problem}"
-        fetch.forget(again)
 
     def _problems(self, part: Part, ran: Sequence[str]) -> Iterator[str]:
         yield from self.units.problems(ran)

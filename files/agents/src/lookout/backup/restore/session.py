@@ -19,6 +19,9 @@ from lookout.kit.config import ConfigError
 
 log = logging.getLogger("lookout.backup.restore")
 
+# Who calls by hand rather hears at once that a backup runs.
+_PATIENCE_SECONDS = 1.0
+
 
 def run(context: Context) -> None:
     """Do what is wished. Raises Stop."""
@@ -30,7 +33,7 @@ def run(context: Context) -> None:
             print(reading.plan_text(context, reading.planned(context)))
         elif wishes.date or wishes.resume or wishes.undo or wishes.forget_aside:
             context.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(context.options.lock_file):
+            with locked(context.options.lock_file, _PATIENCE_SECONDS):
                 _change(context)
         else:
             reading.show_dates(context)
