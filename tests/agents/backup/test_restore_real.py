@@ -98,14 +98,18 @@ def test_a_round_trip(real_stage: Stage, restore: Restore) -> None:
         assert connection.execute("select count(*) from orders").fetchone() == (2,)
 
 
-def test_what_the_repository_lost_is_not_put(real_stage: Stage, restore: Restore) -> None:
-    data = real_stage.part("alpha", secrets.token_hex(50_000))
+def test_what_the_repository_damaged_is_not_put(real_stage: Stage, restore: Restore) -> None:
+    data = real_stage.part("alpha", secrets.token_hex(200_000))
     assert real_stage.run(sources=sources.of) == 0
     data.write_text("since")
-    packs = sorted((real_stage.root / "keys/repository/data").rglob("*"), key=_size)
-    packs[-1].unlink()
+    pack = max((real_stage.root / "keys/repository/data").rglob("*"), key=_size)
+    raw = bytearray(pack.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    pack.chmod(0o600)
+    pack.write_bytes(raw)
     done = restore("latest", "--yes")
     assert done.returncode == 1
+    assert "restic restore ended with 1" in done.stderr
     assert "Nothing was touched" in done.stderr
     assert data.read_text() == "since"
 

@@ -22,10 +22,14 @@ PROGRAM = Program(
     arguments=wishes.add,
 )
 _WRONG = 2
+_FOLDER = "CREDENTIALS_DIRECTORY"
 
 
 def serve(options: RunOptions, kit: Kit) -> int:
     """One call; returns the exit status."""
+    if os.environ.get(_FOLDER) == str(CREDENTIALS):
+        # The key is elsewhere for who calls by hand.
+        del os.environ[_FOLDER]
     wanted, problem = wishes.read(kit.arguments)
     if problem:
         print(f"lookout-restore: {problem}", file=sys.stderr)
@@ -51,6 +55,6 @@ def serve(options: RunOptions, kit: Kit) -> int:
 
 
 if __name__ == "__main__":
-    # By hand there is no unit that would hand them over.
-    os.environ.setdefault("CREDENTIALS_DIRECTORY", str(CREDENTIALS))
+    # By hand there is no unit that would hand over where errors are reported to.
+    os.environ.setdefault(_FOLDER, str(CREDENTIALS))
     sys.exit(PROGRAM.run(serve))

@@ -69,6 +69,8 @@ class Restic:
 
     def size(self, snapshot: Snapshot) -> int:
         """Bytes that it takes when it is restored."""
+        if snapshot.bytes is not None:
+            return snapshot.bytes
         said = self._repository.ask(
             *("stats", "--no-lock", "--mode", "restore-size", snapshot.id),
             timeout_seconds=_ASK_SECONDS,
