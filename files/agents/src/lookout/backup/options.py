@@ -11,6 +11,8 @@ from lookout.kit.options import Options
 
 # Where the credentials are for who is called by hand, as root, and not by systemd
 CREDENTIALS = Path("/etc/lookout/backup.credentials")
+# The key was made on this host, so that it is no file of Ansible's as the credentials are.
+SSH_KEY = Path("/etc/lookout/backup.ssh/key")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class BackupOptions(Options):
 def credential(name: str) -> Path:
     """The file of a secret: of the unit, or of the host for who calls by hand."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return (Path(folder) if folder else CREDENTIALS) / name
+    if folder:
+        return Path(folder) / name
+    return SSH_KEY if name == "ssh_key" else CREDENTIALS / name
 
 
 @dataclass(frozen=True, kw_only=True)
