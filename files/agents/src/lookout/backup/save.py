@@ -149,9 +149,13 @@ def size_of(folder: Path) -> int:
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
 
 
-def human(size: int) -> str:
+def human(size: float) -> str:
     """A size for people, as in 12.3 MiB."""
-    return f"{size / MEBIBYTE:.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):.1f} GiB"
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:  # noqa: PLR2004
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
 
 
 def _since(started: float) -> float:
