@@ -59,7 +59,8 @@ class Systemd:
     def start(self, units: Sequence[str]) -> None:
         """Start them, also those that were started too often."""
         if units:
-            self._call("reset-failed", "--", *units)
+            # Refused for one that systemd has forgotten, which has no failure to be forgotten.
+            _systemctl("reset-failed", "--", *units)
             self._call("start", "--", *units)
 
     def problems(self, units: Sequence[str]) -> Iterator[str]:
