@@ -11,6 +11,7 @@ from pathlib import Path
 from lookout.backup.parts import Part
 from lookout.backup.restic import Snapshot
 from lookout.backup.restore.choice import ChoiceError, shown
+from lookout.backup.save import human
 
 # Kept free on every filesystem, for those who go on working beside it
 _SPARE_BYTES = 64 << 20
@@ -107,7 +108,7 @@ def text(items: Sequence[Item], host: str, aside: Path, now: float) -> str:
         made, age = shown(item.snapshot.time), _age(now - item.snapshot.time)
         lines += [
             f"  {item.part.name}: snapshot {item.snapshot.id[:8]} of {made} ({age} old), "
-            f"{size_text(item.size)}",
+            f"{human(item.size)}",
             f"    stopped:  {', '.join(item.part.units) or 'nothing'}",
             f"    replaced: {', '.join(replaced(item))}",
             f"    kept in:  {aside}/<time>/{item.part.name}",
@@ -138,7 +139,10 @@ def room(items: Sequence[Item], work: Path) -> Iterator[str]:
     for item in items:
         live = [*item.part.paths, *(one.database for one in item.part.sqlite)]
         live += [item.part.prometheus.data_dir] if item.part.prometheus else []
+        # A copy, beside it what judges it or compares it, and what becomes live
         places = [work, work, *{_device(one): one for one in live}.values()]
+        # Where the server runs that judges a dump
+        places += [Path("/var/tmp")] if item.part.postgresql else []
         for place in places:
             device = _device(place)
             needed[device] = needed.get(device, 0) + item.size
@@ -147,18 +151,9 @@ def room(items: Sequence[Item], work: Path) -> Iterator[str]:
         free = _free(where[device])
         if free < count + _SPARE_BYTES:
             yield (
-                f"the filesystem of {where[device]} has {size_text(free)} free, and "
-                f"{size_text(count + _SPARE_BYTES)} are needed"
+                f"the filesystem of {where[device]} has {human(free)} free, and "
+                f"{human(count + _SPARE_BYTES)} are needed"
             )
-
-
-def size_text(count: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:  # noqa: PLR2004
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 def _age(seconds: float) -> str:
