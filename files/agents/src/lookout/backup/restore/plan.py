@@ -142,7 +142,7 @@ def room(items: Sequence[Item], work: Path) -> Iterator[str]:
         # A copy, beside it what judges it or compares it, and what becomes live
         places = [work, work, *{_device(one): one for one in live}.values()]
         # Where the server runs that judges a dump
-        places += [Path("/var/tmp")] if item.part.postgresql else []
+        places += [Path("/var/tmp")] if item.part.postgresql else []  # noqa: S108
         for place in places:
             device = _device(place)
             needed[device] = needed.get(device, 0) + item.size
