@@ -58,7 +58,7 @@ def parse(text: str) -> Manifest:
         data: Any = json.loads(text)
         if data["format"] != FORMAT:
             raise ManifestError(f"it has format {data['format']}, and this program reads {FORMAT}")
-        part = config.parse(Part, json.dumps(data["part"]), NAME)
+        part = config.build(Part, data["part"], NAME)
         return Manifest(
             part=part,
             host=str(data["host"]),
