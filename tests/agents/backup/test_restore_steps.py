@@ -270,3 +270,21 @@ def test_whoever_is_interrupted_goes_back(host: RestoreStage) -> None:
     assert (status, "alpha: it was interrupted" in said) == (AS_BEFORE, True)
     assert host.read("alpha") == "since"
     assert host.runs("alpha")
+
+
+def test_a_name_that_json_and_yaml_write_otherwise(host: RestoreStage) -> None:
+    odd = host.part("odd", paths=f'["{host.root}/live/\U0001f511 of 1\u20442"]')
+    odd.paths[0].write_text("saved")
+    host.save(time.time() - 1800, odd)
+    odd.paths[0].write_text("since")
+    assert host.call("latest", "odd", "--yes") == (0, "")
+    assert odd.paths[0].read_text() == "saved"
+    assert host.call("--undo") == (0, "")
+    assert odd.paths[0].read_text() == "since"
+
+
+def test_a_damaged_journal_stops_all_that_comes(host: RestoreStage) -> None:
+    host.call("latest", "--yes")
+    (host.kept()[0].folder / "restore.json").write_text("{")
+    status, said = host.call("latest", "--yes")
+    assert (status, "restore.json: cannot be read" in said) == (UNTOUCHED, True)

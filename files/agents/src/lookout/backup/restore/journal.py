@@ -84,7 +84,12 @@ class Kept:
     @classmethod
     def read(cls, folder: Path) -> Kept:
         """What a former restore left. Raises ConfigError where its journal is damaged."""
-        return cls(folder, config.load(Journal, folder / NAME))
+        file = folder / NAME
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise config.ConfigError([f"{file}: cannot be read: {error}"]) from error
+        return cls(folder, config.build(Journal, data, str(file)))
 
     def aside(self, part: str) -> Path:
         """Where the present state of a part is kept; it has a folder a source."""
