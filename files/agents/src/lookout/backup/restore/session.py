@@ -86,7 +86,9 @@ def restore(context: Context) -> None:
 def _fetched(context: Context, item: Item) -> Manifest:
     part, folder = item.part, context.copies / item.part.name
     started = time.monotonic()
-    fetch.fetch(context.archive, item.snapshot.id, folder, part.timeout_seconds)
+    # As long as a backup of all may take: a limit is no help to who has nothing else left.
+    limit = max(part.timeout_seconds, context.options.timeout_seconds)
+    fetch.fetch(context.archive, item.snapshot.id, folder, limit)
     log.info("%s: fetched in %.0f s", part.name, time.monotonic() - started)
     if not context.wishes.judge:
         log.warning("%s: is NOT judged, as you wished: it may be damaged", part.name)
