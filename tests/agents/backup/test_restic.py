@@ -191,6 +191,8 @@ ANSWER = '{"mounted": true, "free_bytes": 1, "size_bytes": 2, "repository": fals
     ("script", "error", "why"),
     [
         ("echo 'Connection refused' >&2; exit 255", UnreachableError, "cannot be reached: Conn"),
+        ("echo 'x@y: Permission denied (publickey).' >&2; exit 255", StoreError, "not take this"),
+        ("echo 'Host key verification failed.' >&2; exit 255", StoreError, "or is not it"),
         ("echo 'app1 may not' >&2; exit 1", StoreError, "refused: app1 may not"),
         ("echo hello", StoreError, "answer cannot be read: 'hello"),
         ("echo '{}'", StoreError, "answer cannot be read"),
@@ -200,8 +202,9 @@ def test_a_store_that_does_not_answer_as_it_should_is_told_apart(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, script: str, error: type[Exception], why: str
 ) -> None:
     fake(monkeypatch, stage.root, "ssh", script)
-    with pytest.raises(error, match=why):
+    with pytest.raises(error, match=why) as caught:
         Client(stage.options).status(HOST)
+    assert type(caught.value) is error
 
 
 def test_a_store_that_is_back_after_a_pause_is_as_good(

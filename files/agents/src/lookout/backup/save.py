@@ -144,6 +144,16 @@ def empty(folder: Path) -> None:
                 raise
 
 
+def clear(folder: Path) -> None:
+    """Take away all that is in a folder, which is made where it is missing, or may be a mount."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for one in folder.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            empty(one)
+        else:
+            one.unlink()
+
+
 def size_of(folder: Path) -> int:
     """How many bytes the files below a folder have."""
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
