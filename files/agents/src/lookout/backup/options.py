@@ -41,3 +41,20 @@ def credential(name: str) -> Path:
     if folder:
         return Path(folder) / name
     return SSH_KEY if name == "ssh_key" else CREDENTIALS / name
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(BackupOptions):
+    """The configuration of `python -m lookout.backup.run`."""
+
+    parts_dir: Path = Path("/etc/lookout/backup.d")
+    stage_dir: Path = Path("/var/lib/lookout/backup/stage")
+    state_file: Path = Path("/var/lib/lookout/backup/state.json")
+    lock_file: Path = Path("/var/lib/lookout/backup/lock")
+    metrics_file: Path = Path("/var/lib/prometheus/node-exporter/backup.prom")
+    # All parts together; each has a limit of its own besides.
+    timeout_seconds: float = option(6 * 3600.0, at_least=1, at_most=86400)
+    # What a copy has to leave free for the services, and a backup at the store
+    reserve_megabytes: int = option(256, at_least=0)
+    # Before each further try where the way to the store broke
+    retry_seconds: tuple[float, ...] = (5.0, 20.0, 60.0, 180.0)
