@@ -67,3 +67,15 @@ def test_what_is_dated_in_the_future_does_not_count() -> None:
     found = choose(all_of, "app1", NOW)
     assert found.snapshots["grafana"].id == "a1"
     assert (found.missing, found.failures) == ({}, ())
+
+
+def test_a_run_of_some_parts_alone_says_nothing_of_the_others() -> None:
+    later = Snapshot("r2", NOW, "app1", ("record", "partial", "good=a2"))
+    all_of = [
+        saved("a1", 1), saved("b1", 1, "certbot"), record("r1", 1, "a1", "b1"),
+        saved("a2", 0), later,
+    ]  # fmt: skip
+    found = choose(all_of, "app1", NOW)
+    assert {part: one.id for part, one in found.snapshots.items()} == {"grafana": "a2", "certbot": "b1"}
+    assert (found.missing, found.failures) == ({}, ())
+    assert "no record of a run" in choose([saved("a2", 0), later], "app1", NOW).failures[0]

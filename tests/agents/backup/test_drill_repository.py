@@ -50,23 +50,19 @@ def test_what_is_whole_is_restored(store: Path, made: Path) -> None:
     assert (store / "restored/data").read_bytes() == (made / "stage/data").read_bytes()
 
 
-def test_a_missing_pack_is_the_backups_fault(store: Path) -> None:
-    packs = [file for file in (store / HOST / "data").rglob("*") if file.is_file()]
-    max(packs, key=lambda file: file.stat().st_size).unlink()
-    own = judged(store)
-    (snapshot,) = own.list()
-    with pytest.raises(BadBackupError, match="restic restore ended with 1"):
-        own.restore(snapshot, store / "restored", 120)
+def flip(folder: Path) -> None:
+    """Change a byte in the midst of each file."""
+    for file in [file for file in folder.rglob("*") if file.is_file()]:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        file.chmod(0o600)
+        file.write_bytes(data)
 
 
-def test_so_is_a_damaged_index(store: Path) -> None:
-    (index,) = (store / HOST / "index").iterdir()
-    data = bytearray(index.read_bytes())
-    data[40] ^= 0xFF
-    index.chmod(0o600)
-    index.write_bytes(data)
+def test_a_damaged_index_is_the_backups_fault(store: Path) -> None:
     own = judged(store)
     (snapshot,) = own.list()
+    flip(store / HOST / "index")
     with pytest.raises(BadBackupError):
         own.size(snapshot)
 
@@ -141,5 +137,5 @@ def test_the_backup_is_to_blame_only_while_the_store_answers(
     with pytest.raises(BadBackupError, match="unexpected EOF"):
         own.list()
     (store / "down").touch()
-    with pytest.raises(CannotJudgeError, match="cannot be reached.*; restic snapshots ended"):
+    with pytest.raises(CannotJudgeError, match=r"cannot be reached.*; restic snapshots ended"):
         own.list()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lookout.backup.night import PARTIAL
 from lookout.backup.restic import RECORD, Snapshot
 
 # Clocks differ a little. What is dated further ahead was made by a clock that was wrong, and
@@ -37,29 +38,30 @@ def choose(snapshots: Sequence[Snapshot], host: str, now: float) -> Choice:
     records = sorted(
         (one for one in known.values() if RECORD in one.tags), key=lambda one: one.time
     )
-    if not records:
+    # What was asked for some parts alone says nothing of the others.
+    whole = [one for one in records if PARTIAL not in one.tags]
+    if not whole:
         found = f"{len(snapshots)} snapshots" if snapshots else "no snapshot"
-        return Choice(
-            failures=(f"the repository has {found}, and no record of a run of {host}: "
-                      "nobody knows which of them are good",)
-        )  # fmt: skip
-    newest = records[-1]
-    chosen = {known[one].part: known[one] for one in newest.good if one in known}
-    chosen.pop("", None)
+        why = f"the repository has {found}, and no record of a run of {host}: what of it is good?"
+        return Choice(failures=(why,))
+    newest = whole[-1]
+    counting = [newest, *(one for one in records if one.time > newest.time)]
+    chosen = {known[one].part: known[one] for run in counting for one in run.good if one in known}
     failures = [
-        f"the run of {said(newest.time)} saved snapshot {one[:8]}, and it is not there"
-        for one in newest.good
+        f"the run of {said(run.time)} saved snapshot {one[:8]}, and it is not there"
+        for run in counting
+        for one in run.good
         if one not in known
     ]
     if not newest.good:
         failures.append(f"the run of {said(newest.time)} saved nothing that is good")
     missing = {}
-    for record in records:
-        for one in record.good:
+    for run in records:
+        for one in run.good:
             part = known[one].part if one in known else ""
             if part and part not in chosen:
                 missing[part] = (
                     f"the run of {said(newest.time)} has no good snapshot of it; "
-                    f"the newest one that is known is of {said(record.time)}"
+                    f"the newest one that is known is of {said(run.time)}"
                 )
     return Choice(newest, chosen, missing, tuple(failures))

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from lookout.backup.options import BackupOptions, credential
 from lookout.backup.reach import Client, StoreError
-from lookout.backup.restic import ResticError, Snapshot
+from lookout.backup.restic import ResticError, Snapshot, passes
 from lookout.backup.sources import CannotJudgeError
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Judged:
         try:
             return call()
         except ResticError as error:
-            if not error.passes:
+            if not passes(error):
                 raise
         return call()
 
