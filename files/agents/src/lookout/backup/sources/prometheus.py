@@ -24,6 +24,8 @@ from lookout.kit.files import write_atomically
 FACTS = "facts.json"
 # A rule of Prometheus' role: its value is the time of the sample, so that each one is known.
 CANARY = "lookout:canary"
+# No sample where one says another time than its own
+TRUE_CANARY = f"{CANARY} == timestamp({CANARY})"
 BLOCK = r"[0-9A-HJKMNP-TV-Z]{26}"
 # Beside the snapshots: that this program asked for one, and which ones were there before
 ASKED = ".lookout-asked.json"
@@ -100,7 +102,7 @@ def ask(api: Api, now: float, first: float) -> Facts:
     # The canary's smallest value is when it was first.
     span = max(int(now - first), 1)
     oldest = _value(api, f"min_over_time({CANARY}[{span}s])", now)
-    newest = _value(api, CANARY, now)
+    newest = _value(api, TRUE_CANARY, now)
     if oldest is None or newest is None:
         raise SourceError(
             f"{CANARY} has no sample: the rule is not evaluated, and nobody could tell a"
@@ -108,14 +110,15 @@ def ask(api: Api, now: float, first: float) -> Facts:
         )
     at = max(oldest, newest - SETTLED_SECONDS)
     canaries = {
-        name: {"at": moment, "value": _value(api, CANARY, moment)}
+        name: {"at": moment, "value": _value(api, TRUE_CANARY, moment)}
         for name, moment in moments(oldest, at).items()
     }
     return {"canaries": canaries, "series": {"at": at, "by_job": _by_job(api, at)}}
 
 
 def _value(api: Api, expression: str, at: float) -> float | None:
-    found = api.query(expression, at)
+    # Of several, as with federation, the same one each time
+    found = api.query(f"min({expression})", at)
     return float(found[0]["value"][1]) if found else None
 
 
@@ -127,7 +130,7 @@ def _by_job(api: Api, at: float) -> dict[str, int]:
 def answers(api: Api, facts: Facts) -> Iterator[str]:
     """Where a Prometheus answers otherwise than the facts say."""
     for name, canary in facts["canaries"].items():
-        value = _value(api, CANARY, canary["at"])
+        value = _value(api, TRUE_CANARY, canary["at"])
         if value != canary["value"]:
             yield f"the canary at the {name} moment is {value}, was {canary['value']}"
     wanted = facts["series"]["by_job"]

@@ -83,7 +83,6 @@ def flags(data: Path, config: Path, port: int) -> list[str]:
         f"--storage.tsdb.path={data}",
         # Longer than anybody keeps samples: without it the default deletes what is older.
         "--storage.tsdb.retention.time=100y",
-        "--storage.tsdb.no-lockfile",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",
     ]
@@ -93,8 +92,29 @@ def flags(data: Path, config: Path, port: int) -> list[str]:
 def scratch_prometheus(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
     """A Prometheus with the samples in `data`, gone afterwards.
 
-    Raises SourceError when it does not start with them.
+    Raises SourceError when it does not start with them, and would without.
     """
+    try:
+        with _started(data, scratch, start_seconds) as api:
+            yield api
+    except _StartError as error:
+        # Is it the samples?
+        empty = scratch / "empty"
+        empty.mkdir(exist_ok=True)
+        try:
+            with _started(empty, scratch, start_seconds):
+                pass
+        except _StartError as other:
+            raise CannotJudgeError(f"Prometheus does not start on this host: {other}") from error
+        raise SourceError(f"Prometheus does not start with these samples: {error}") from error
+
+
+class _StartError(Exception):
+    """Why a Prometheus does not start."""
+
+
+@contextlib.contextmanager
+def _started(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
     program = shutil.which(PROGRAM)
     if program is None:
         raise CannotJudgeError("no Prometheus is on this host")
@@ -145,4 +165,4 @@ def _wait(api: Api, process: subprocess.Popen[bytes], log: Path, start_seconds: 
         else:
             return
     what = commands.said(log.read_text(errors="replace"))
-    raise SourceError(f"Prometheus {why} with these samples: {what}")
+    raise _StartError(f"it {why}: {what}")
