@@ -76,6 +76,9 @@ def test_a_run_of_some_parts_alone_says_nothing_of_the_others() -> None:
         saved("a2", 0), later,
     ]  # fmt: skip
     found = choose(all_of, "app1", NOW)
-    assert {part: one.id for part, one in found.snapshots.items()} == {"grafana": "a2", "certbot": "b1"}
+    assert {part: one.id for part, one in found.snapshots.items()} == {
+        "grafana": "a2",
+        "certbot": "b1",
+    }
     assert (found.missing, found.failures) == ({}, ())
     assert "no record of a run" in choose([saved("a2", 0), later], "app1", NOW).failures[0]
