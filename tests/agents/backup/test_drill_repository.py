@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from drill_store import HOST, make_store, options, restic
 
-from lookout.backup.drill import repository
+from lookout.backup import reach
 from lookout.backup.drill.repository import BadBackupError, Judged
-from lookout.backup.restic import ResticError
+from lookout.backup.restic import ResticError, Snapshot
 from lookout.backup.sources import CannotJudgeError
 
 
@@ -105,15 +105,15 @@ class Failing:
     def __init__(self, said: str, status: int = 1, times: int = 9) -> None:
         self.said, self.status, self.times = said, status, times
 
-    def snapshots(self, timeout_seconds: float) -> list[str]:
+    def snapshots(self, timeout_seconds: float) -> list[Snapshot]:
         self.times -= 1
         if self.times >= 0:
             raise ResticError(f"restic snapshots ended with {self.status}: {self.said}", 1)
-        return ["one"]
+        return []
 
 
 def failing(store: Path, monkeypatch: pytest.MonkeyPatch, what: Failing) -> Judged:
-    monkeypatch.setattr(repository.Client, "repository", lambda _self, _host: what)
+    monkeypatch.setattr(reach.Client, "repository", lambda _self, _host: what)
     return judged(store)
 
 
@@ -127,7 +127,7 @@ def test_a_full_disk_here_is_not_the_backups_fault(
 
 def test_a_way_that_breaks_is_tried_once_more(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "error talking HTTP to rclone: exit status 255"
-    assert failing(store, monkeypatch, Failing(said, times=1)).list() == ["one"]
+    assert failing(store, monkeypatch, Failing(said, times=1)).list() == []
 
 
 def test_the_backup_is_to_blame_only_while_the_store_answers(

@@ -23,6 +23,7 @@ from lookout.backup.drill.part import Examiner
 from lookout.backup.drill.repository import BadBackupError
 from lookout.backup.drill.results import ERROR, FAILED, PASSED, HostResult
 from lookout.backup.drill.run import Order
+from lookout.backup.drill.scratch import Scratch
 from lookout.backup.parts import Part
 from lookout.backup.sources import CannotJudgeError, Facts, Source, SourceError
 
@@ -165,7 +166,7 @@ def test_one_host_that_is_out_of_reach_does_not_hide_another(kept: Kept) -> None
 def test_no_room_is_an_error_before_anything_is_restored(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run.Scratch, "free_bytes", lambda _self: 100 << 20)
+    monkeypatch.setattr(Scratch, "free_bytes", lambda _self: 100 << 20)
     found = drilled(kept, "grafana")
     assert found.result == ERROR
     assert "259 MiB are needed" in why(found)

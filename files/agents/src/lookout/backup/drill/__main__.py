@@ -16,7 +16,7 @@ from lookout.backup.drill.options import DrillOptions
 from lookout.backup.drill.results import ERROR, FAILED, PASSED, Drill
 from lookout.backup.drill.run import Order, drill, in_order
 from lookout.kit.metrics import write_textfile
-from lookout.kit.program import Kit, Program, ProgramError
+from lookout.kit.program import WRONG_CONFIGURATION, Kit, Program, ProgramError
 
 LOG = logging.getLogger("lookout.backup.drill")
 
@@ -97,7 +97,8 @@ def serve(options: DrillOptions, kit: Kit) -> int:
     try:
         hosts = in_order(kit.arguments.host, options.hosts)
     except ValueError as error:
-        raise ProgramError(f"--host: {error}") from error
+        print(f"--host: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
     order = Order(hosts, tuple(kit.arguments.part), kit.arguments.keep_scratch)
     with _alone(options.state_dir):
         found = drill(options, order)

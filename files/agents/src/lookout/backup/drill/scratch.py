@@ -41,7 +41,7 @@ class Scratch:
     @contextlib.contextmanager
     def folder(self, keep: bool = False) -> Iterator[Path]:
         """A new folder, gone with all that runs in it at the end, unless it is kept."""
-        made = self.root / f"drill-{secrets.token_hex(8)}"
+        made = self.root / f"drill-{secrets.token_hex(6)}"
         made.mkdir(mode=0o700)
         try:
             yield made
