@@ -149,7 +149,7 @@ REPOSITORY = [
     Mutation("the index is missing", BOOKWORM, "shop", 'rm "$index"',
              "restic restore ended with 1"),
     Mutation("the snapshot is missing", BOOKWORM, "shop", 'rm "$snapshot"', "it is not there"),
-    Mutation("the repository is gone", BOOKWORM, "shop", 'mv "$repository/config" /root/config.gone',
+    Mutation("the repository is gone", BOOKWORM, "shop", 'rm "$repository/config"',
              "the store has no repository of bookworm"),
 ]  # fmt: skip
 

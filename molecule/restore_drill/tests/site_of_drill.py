@@ -84,16 +84,20 @@ def assert_nothing_is_left() -> None:
     assert shell(store, f"find /tmp /var/tmp -user {USER} -not -path '*/systemd-private-*'") == ""
 
 
+def ask(host: Host, database: str, sql: str) -> str:
+    """What the live database answers."""
+    psql = "runuser -u postgres -- psql -XAtq"
+    return str(host.check_output(f"{psql} {database} -c %s", sql))
+
+
 def live(host: Host) -> dict[str, str]:
     """What must be the same before and after: data, and the servers that run."""
-    psql = "runuser -u postgres -- psql -XAtq"
     units = "postgresql@*-main.service prometheus.service"
+    rows = "SELECT count(*), sum(hashtext(o::text)) FROM store.orders o"
     return {
-        "databases": host.check_output(f"{psql} -c 'SELECT datname FROM pg_database ORDER BY 1'"),
-        "roles": host.check_output(f"{psql} -c 'SELECT rolname FROM pg_roles ORDER BY 1'"),
-        "orders": host.check_output(
-            f"{psql} shop -c 'SELECT count(*), sum(hashtext(o::text)) FROM store.orders o'"
-        ),
+        "databases": ask(host, "postgres", "SELECT datname FROM pg_database ORDER BY 1"),
+        "roles": ask(host, "postgres", "SELECT rolname FROM pg_roles ORDER BY 1"),
+        "orders": ask(host, "shop", rows),
         "history": host.check_output("sha256sum /var/lib/shop/status.db"),
         "files": shell(host, "cd /etc/shop && find . -printf '%p %m %u %g\\n' | sort | sha256sum"),
         "servers": host.check_output(f"systemctl show --property=MainPID --value {units}"),
