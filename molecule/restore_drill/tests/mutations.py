@@ -139,15 +139,15 @@ FLIP = (
 
 # $pack holds the blob at $at, $index names it; $snapshot is the part's own file.
 REPOSITORY = [
-    Mutation("a byte of a pack is flipped", BOOKWORM, "shop", f'file=$pack; {FLIP}',
-             "restic restore ended with 1"),
+    Mutation("a byte of a pack is flipped", BOOKWORM, "shop", f"file=$pack; {FLIP}",
+             "restic restore ended with 1.*ciphertext verification failed"),
     Mutation("a pack is cut off", BOOKWORM, "shop", 'truncate -s "$at" "$pack"',
-             "restic restore ended with 1"),
-    Mutation("a pack is missing", BOOKWORM, "shop", 'rm "$pack"', "restic restore ended with 1"),
-    Mutation("a byte of the index is flipped", BOOKWORM, "shop", f'file=$index; at=60; {FLIP}',
-             "restic restore ended with 1"),
+             "restic check ended with 1"),
+    Mutation("a pack is missing", BOOKWORM, "shop", 'rm "$pack"', "restic check ended with 1"),
+    Mutation("a byte of the index is flipped", BOOKWORM, "shop", f"file=$index; at=60; {FLIP}",
+             "restic check ended with 1"),
     Mutation("the index is missing", BOOKWORM, "shop", 'rm "$index"',
-             "restic restore ended with 1"),
+             "restic check ended with 1"),
     Mutation("the snapshot is missing", BOOKWORM, "shop", 'rm "$snapshot"', "it is not there"),
     Mutation("the repository is gone", BOOKWORM, "shop", 'rm "$repository/config"',
              "the store has no repository of bookworm"),

@@ -136,7 +136,7 @@ def test_the_last_pass_is_remembered() -> None:
 def test_a_damaged_repository_fails(good: Good, one: Mutation) -> None:
     good.damage(one)
     try:
-        done = drill("--host", one.host, "--part", one.part)
+        done = drill("--host", one.host)
     finally:
         good.restore(one.host)
     why = done.why(one.host, one.part)

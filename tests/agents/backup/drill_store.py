@@ -73,6 +73,7 @@ class Copies:
     root: Path
     snapshots: list[Snapshot] = field(default_factory=list)
     wrong: Exception | None = None
+    damaged: bool = False
 
     def save(
         self, part: str, age_seconds: float = 0, host: str = HOST, damaged: bool = False
@@ -107,6 +108,11 @@ class Copies:
     def list(self) -> list[Snapshot]:
         """All snapshots."""
         return [*self.snapshots]
+
+    def check(self) -> None:
+        """Whether the repository is whole."""
+        if self.damaged:
+            raise BadBackupError("the repository is damaged")
 
     def size(self, snapshot: Snapshot) -> int:
         return 1 << 20

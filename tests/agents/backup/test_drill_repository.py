@@ -59,6 +59,25 @@ def flip(folder: Path) -> None:
         file.write_bytes(data)
 
 
+def test_a_lost_pack_is_found_before_a_restore_tries_to_get_it(store: Path) -> None:
+    own = judged(store)
+    own.list()
+    own.check()
+    packs = [file for file in (store / HOST / "data").rglob("*") if file.is_file()]
+    max(packs, key=lambda file: file.stat().st_size).unlink()
+    with pytest.raises(BadBackupError, match="restic check ended with 1"):
+        own.check()
+
+
+def test_who_prunes_meanwhile_is_not_taken_for_damage(store: Path) -> None:
+    own = judged(store)
+    own.list()
+    (index,) = (store / HOST / "index").iterdir()
+    index.rename(index.with_name("0" * 64))
+    with pytest.raises(CannotJudgeError, match="somebody wrote to the repository"):
+        own.check()
+
+
 def test_a_damaged_index_is_the_backups_fault(store: Path) -> None:
     own = judged(store)
     (snapshot,) = own.list()
@@ -104,6 +123,9 @@ class Failing:
 
     def __init__(self, said: str, status: int = 1, times: int = 9) -> None:
         self.said, self.status, self.times = said, status, times
+
+    def ask(self, *arguments: str, timeout_seconds: float) -> str:
+        return ""
 
     def snapshots(self, timeout_seconds: float) -> list[Snapshot]:
         self.times -= 1

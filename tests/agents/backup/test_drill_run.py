@@ -155,6 +155,13 @@ def test_what_concerns_the_whole_repository_is_said_of_the_host(
     assert (found.result, why(found), found.parts) == (result, str(wrong), ())
 
 
+def test_a_repository_that_is_not_whole_fails_and_a_part_is_tried_all_the_same(kept: Kept) -> None:
+    kept.copies.damaged = True
+    found = drilled(kept)
+    assert (found.result, found.failures) == (FAILED, ("the repository is damaged",))
+    assert drilled(kept, "grafana").result == PASSED
+
+
 def test_one_host_that_is_out_of_reach_does_not_hide_another(kept: Kept) -> None:
     two = replace(kept.options, hosts=(HOST, "app2"))
     found = run.drill(two, Order((HOST, "app2")))

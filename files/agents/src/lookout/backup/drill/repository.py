@@ -16,7 +16,7 @@ from lookout.backup.sources import CannotJudgeError
 
 T = TypeVar("T")
 
-LIST_SECONDS = 900.0
+LIST_SECONDS, CHECK_SECONDS = 900.0, 7200.0
 
 # What restic says of troubles on this side
 _HERE = re.compile(
@@ -38,6 +38,7 @@ class Judged:
         self.host = host
         self._client = Client(own)
         self._repository = self._client.repository(host)
+        self._indexes: set[str] = set()
 
     def look(self) -> None:
         """Ask whether the store is there, and has the repository."""
@@ -57,7 +58,16 @@ class Judged:
 
     def list(self) -> list[Snapshot]:
         """All snapshots, the oldest first."""
+        self._indexes = self._told_apart(self._list_indexes)
         return self._told_apart(lambda: self._repository.snapshots(LIST_SECONDS))
+
+    def check(self) -> None:
+        """Have restic look whether all files are there, as long as they were, and lead to another.
+
+        A restore would try to get each lost one for a minute.
+        """
+        asked = ("check", "--no-lock", "--with-cache")
+        self._told_apart(lambda: self._repository.ask(*asked, timeout_seconds=CHECK_SECONDS))
 
     def size(self, snapshot: Snapshot) -> int:
         """How many bytes a snapshot has when it is restored."""
@@ -104,4 +114,20 @@ class Judged:
             self.look()
         except (BadBackupError, CannotJudgeError) as gone:
             return type(gone)(f"{gone}; {said}")
+        if self._has_moved():
+            # Whoever prunes takes packs away that the index of before names.
+            return CannotJudgeError(
+                f"{said}; meanwhile somebody wrote to the repository: drill once more"
+            )
         return BadBackupError(said)
+
+    def _list_indexes(self) -> set[str]:
+        asked = ("list", "index", "--no-lock")
+        return set(self._repository.ask(*asked, timeout_seconds=LIST_SECONDS).split())
+
+    def _has_moved(self) -> bool:
+        """Whether there are other indexes than at the beginning."""
+        try:
+            return bool(self._indexes) and self._list_indexes() != self._indexes
+        except (ResticError, OSError):
+            return False

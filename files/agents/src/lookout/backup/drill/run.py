@@ -93,6 +93,10 @@ class _Work:
                 repository.look()
                 LOG.info("%s: lists its snapshots", host)
                 choice = choose(repository.list(), host, time.time())
+                # Of one part somebody may want to know what can be had all the same.
+                if not self._order.parts:
+                    LOG.info("%s: checks its repository", host)
+                    repository.check()
             except BadBackupError as error:
                 return HostResult(host, failures=(str(error),))
             except CannotJudgeError as error:
