@@ -21,6 +21,8 @@ _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _BLOCK_BYTES = 65536
+# What was killed is gone within so long, unless it hangs in the kernel.
+_END_SECONDS = 10.0
 
 
 class BoundedError(Exception):
@@ -46,7 +48,7 @@ def bounded(work: Callable[[], Any], timeout_seconds: float) -> Any:
         said = _read(reading, time.monotonic() + timeout_seconds)
     finally:
         os.close(reading)
-        end_group(child)
+        _end_group(child)
         _end_orphans()
     if said is None:
         raise BoundedError(f"it took longer than {timeout_seconds:.0f} s, and was ended")
@@ -88,22 +90,32 @@ def _read(reading: int, until: float) -> bytes | None:
     return None
 
 
-def end_group(leader: int) -> None:
-    """End a child and its process group at once, and wait for the child."""
+def _end_group(leader: int) -> None:
+    """End a child and its process group at once."""
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
     with suppress(ProcessLookupError):
         # It may not have become the leader yet.
         os.kill(leader, signal.SIGKILL)
-    os.waitpid(leader, 0)
+    _bury(leader, time.monotonic() + _END_SECONDS)
 
 
 def _end_orphans() -> None:
     children = Path("/proc/self/task", str(os.getpid()), "children")
+    until = time.monotonic() + _END_SECONDS
     # The children of those who are ended arrive here in turn.
     while found := children.read_text(encoding="ascii").split():
         for pid in map(int, found):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            _bury(pid, until)
+        if time.monotonic() >= until:
+            log.warning("processes that hang in the kernel remain: %s", ", ".join(found))
+            return
+
+
+def _bury(pid: int, until: float) -> None:
+    """Wait for a child that was killed; not for ever, as what hangs in the kernel does not end."""
+    with suppress(ChildProcessError):
+        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(0.01)

@@ -16,7 +16,7 @@ from lookout.backup.options import RunOptions
 from lookout.backup.parts import Part, read
 from lookout.backup.reach import Client, Status, StoreError, patiently
 from lookout.backup.restic import GOOD, RECORD, Repository, ResticError, passes
-from lookout.backup.save import MEBIBYTE, Outcome, Saver, empty, human
+from lookout.backup.save import MEBIBYTE, Outcome, Saver, clear, empty, human
 from lookout.backup.state import NOT_COPIED, State
 
 log = logging.getLogger("lookout.backup")
@@ -100,8 +100,7 @@ class Night:
         for why in work.broken.values():
             log.error("a part is not known: %s", why)
         try:
-            empty(self._options.stage_dir)
-            self._options.stage_dir.mkdir(mode=0o700)
+            clear(self._options.stage_dir)
             status = self.ready()
             self.check_room(self.measure(work.parts), status)
             repository = self._client.repository(self._saver.host)

@@ -9,10 +9,10 @@ from pathlib import Path
 from lookout.kit.config import option
 from lookout.kit.options import Options
 
-# Where the credentials are for who is called by hand, as root, and not by systemd; the key is
-# made on the host, and so is none that comes from elsewhere.
+# Where the credentials are for who is called by hand, as root, and not by systemd
 CREDENTIALS = Path("/etc/lookout/backup.credentials")
-KEY_NAME, KEY = "ssh_key", Path("/etc/lookout/backup.ssh/key")
+# The key was made on this host, so that it is no file of Ansible's as the credentials are.
+SSH_KEY = Path("/etc/lookout/backup.ssh/key")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def credential(name: str) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder:
         return Path(folder) / name
-    return KEY if name == KEY_NAME else CREDENTIALS / name
+    return SSH_KEY if name == "ssh_key" else CREDENTIALS / name
 
 
 @dataclass(frozen=True, kw_only=True)

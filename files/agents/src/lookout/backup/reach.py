@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +17,9 @@ from lookout.backup.restic import Repository, ssh
 log = logging.getLogger("lookout.backup")
 T = TypeVar("T")
 
-# Of ssh itself: no connection, or not the host it should be
+# Of ssh itself: no connection, or not the host or the key that it should be
 _NOT_CONNECTED = 255
+_NOT_LET_IN = re.compile(r"Permission denied|[Hh]ost key verification failed|HOST IDENTIFICATION")
 _ANSWER_SECONDS = 60
 
 
@@ -92,6 +94,10 @@ class Client:
                 f"the store {address} did not answer within {_ANSWER_SECONDS} s"
             ) from error
         said = " / ".join(done.stderr.strip().splitlines()[-3:]) or "it said nothing"
+        if done.returncode == _NOT_CONNECTED and _NOT_LET_IN.search(done.stderr):
+            raise StoreError(
+                f"the store {address} does not take this host's key, or is not it: {said}"
+            )
         if done.returncode == _NOT_CONNECTED:
             raise UnreachableError(f"the store {address} cannot be reached: {said}")
         if done.returncode != 0:

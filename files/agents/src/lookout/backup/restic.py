@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lookout.backup.options import KEY_NAME, BackupOptions, Store, credential
+from lookout.backup.options import BackupOptions, Store, credential
 
 # Exit statuses of restic that mean something; only the first is a success.
 SAVED, FAILED, INCOMPLETE = 0, 1, 3
@@ -96,7 +96,7 @@ def snapshots_of(text: str) -> list[Snapshot]:
 def ssh(store: Store, verb: str = "") -> list[str]:
     """The command that reaches the store; `verb` is what its forced command is asked for."""
     return [
-        *("ssh", "-F", "none", "-p", str(store.port), "-i", str(credential(KEY_NAME))),
+        *("ssh", "-F", "none", "-p", str(store.port), "-i", str(credential("ssh_key"))),
         *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"),
         *("-o", f"UserKnownHostsFile={store.known_hosts}", "-o", "GlobalKnownHostsFile=none"),
         *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),

@@ -158,6 +158,7 @@ def _told_to_end(number: int, _frame: object) -> NoReturn:
 def serve(config: RunOptions, kit: Kit) -> int:
     """What the arguments ask for."""
     os.umask(0o077)
+    config.state_file.parent.mkdir(exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _told_to_end)
     client = Client(config, config.retry_seconds)

@@ -144,14 +144,28 @@ def empty(folder: Path) -> None:
                 raise
 
 
+def clear(folder: Path) -> None:
+    """Take away all that is in a folder, which is made where it is missing, or may be a mount."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for one in folder.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            empty(one)
+        else:
+            one.unlink()
+
+
 def size_of(folder: Path) -> int:
     """How many bytes the files below a folder have."""
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
 
 
-def human(size: int) -> str:
+def human(size: float) -> str:
     """A size for people, as in 12.3 MiB."""
-    return f"{size / MEBIBYTE:.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):.1f} GiB"
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:  # noqa: PLR2004
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
 
 
 def _since(started: float) -> float:

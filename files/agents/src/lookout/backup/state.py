@@ -120,34 +120,39 @@ def save(state: State, path: Path) -> None:
     write_atomically(path, dump(state), 0o640)
 
 
-# By name, with the part's own below: field, unit and what it says
+# Metrics by name: the field, what it says, and whether it is there before the first success
 _HOST = {
-    "last_attempt_timestamp_seconds": ("last_attempt", "When the last backup began."),
+    "last_attempt_timestamp_seconds": ("last_attempt", "When the last backup began.", True),
     "last_success_timestamp_seconds": (
         "last_success",
         "When the last backup began that saved every part.",
+        False,
     ),
-    "duration_seconds": ("duration_seconds", "How long the last backup took."),
+    "duration_seconds": ("duration_seconds", "How long the last backup took.", True),
 }
 _PART = {
     "last_success_timestamp_seconds": (
         "last_success",
         "When the last backup began that saved the part.",
+        False,
     ),
-    "duration_seconds": ("duration_seconds", "How long the part took in the last backup."),
-    "bytes": ("bytes", "Size of the last copy of the part that was saved."),
-    "added_bytes": ("added_bytes", "How much of it was new to the repository."),
-    "exit_code": ("exit_code", "0: saved. Otherwise restic's, or 255 where the copy failed."),
+    "duration_seconds": ("duration_seconds", "How long the part took in the last backup.", True),
+    "bytes": ("bytes", "Size of the last copy of the part that was saved.", False),
+    "added_bytes": ("added_bytes", "How much of it was new to the repository.", False),
+    "exit_code": ("exit_code", "0: saved. Otherwise restic's, or 255 where the copy failed.", True),
 }
 
 
 def metrics(state: State) -> CollectorRegistry:
     """The metrics of a host, in a registry of their own."""
     registry = CollectorRegistry()
-    for name, (key, says) in _HOST.items():
-        Gauge(f"lookout_backup_{name}", says, registry=registry).set(getattr(state, key))
-    for name, (key, says) in _PART.items():
+    for name, (key, says, always) in _HOST.items():
+        if always or state.last_success:
+            gauge = Gauge(f"lookout_backup_{name}", says, registry=registry)
+            gauge.set(getattr(state, key))
+    for name, (key, says, always) in _PART.items():
         gauge = Gauge(f"lookout_backup_part_{name}", says, ("part",), registry=registry)
         for part, known in state.parts.items():
-            gauge.labels(part).set(getattr(known, key))
+            if always or known.last_success:
+                gauge.labels(part).set(getattr(known, key))
     return registry

@@ -55,12 +55,13 @@ class Upkeep:
                 self.problems.append(str(error))
                 log.error("%s: %s", self._host, error)
                 break
-        if self.problems:
-            # What is there is of interest above all when something is wrong.
-            try:
-                self._look()
-            except (ResticError, OSError, ValueError) as error:
-                log.warning("%s: cannot say what is there: %s", self._host, error)
+
+    def look(self) -> None:
+        """What is there, as far as it can be read: what is wrong with it the check says."""
+        try:
+            self._look()
+        except (ResticError, OSError, ValueError) as error:
+            log.warning("%s: cannot say what is there: %s", self._host, error)
 
     def _patiently(self, act: Callable[[], None]) -> None:
         patiently(act, self._locks, self._clock)
@@ -156,29 +157,39 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
     """Look after all of them, those first whose last check is oldest. The exit status."""
     state = store_state.read(options.state_file)
     state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
+    state.last_run = now
     wrong = store_options.trouble(options)
-    failed = _work(options, state, tell) if not wrong else True
     if wrong:
         log.error("%s", wrong)
         tell("destination", f"The backups have no destination. {wrong}")
-    state.last_run = now
+    failed = bool(wrong) or _work(options, state, tell)
     if not failed:
         state.last_success = now
-    # In between the disk may have gone.
-    there = not store_options.trouble(options)
-    store_state.write(options.state_file, state)
-    store_state.publish(options.metrics_file, state, store_options.room(options) if there else None)
+    _keep(options, state)
     return 1 if failed else 0
+
+
+def look(options: StoreOptions) -> int:
+    """Say whether the destination is there and what room it has, and else what is known already."""
+    wrong = store_options.trouble(options)
+    if wrong:
+        log.error("%s", wrong)
+    _publish(options, store_state.read(options.state_file))
+    return 1 if wrong else 0
 
 
 def _work(options: StoreOptions, state: State, tell: Tell) -> bool:
     """Whether anything failed."""
     clock = Clock(options.time_limit_seconds)
-    # All of them first: the locks of all are then watched for the whole run.
+    # All of them first: the locks of all are then watched for the whole run, and how old the
+    # newest backup of each is does not wait for the others' checks.
     work = [
         (host, Upkeep(options, host, notes, clock))
         for host, notes in sorted(state.hosts.items(), key=lambda one: one[1].check_time or 0)
     ]
+    for _, upkeep in work:
+        upkeep.look()
+    _keep(options, state)
     failed = False
     for host, upkeep in work:
         upkeep.all()
@@ -187,4 +198,15 @@ def _work(options: StoreOptions, state: State, tell: Tell) -> bool:
             tell(host, f"The backups of {host}: {'; '.join(upkeep.problems)}")
         else:
             log.info("%s: all is well", host)
+        _keep(options, state)
     return failed
+
+
+def _keep(options: StoreOptions, state: State) -> None:
+    store_state.write(options.state_file, state)
+    _publish(options, state)
+
+
+def _publish(options: StoreOptions, state: State) -> None:
+    there = not store_options.trouble(options)
+    store_state.publish(options.metrics_file, state, store_options.room(options) if there else None)

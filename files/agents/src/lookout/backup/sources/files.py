@@ -96,8 +96,8 @@ class FilesSource:
     def _strangers(self, folder: Path) -> Iterator[Path]:
         """What lies beside the copies of the paths."""
         tops = {_below(folder, path) for path in topmost(self.paths)}
-        ways = {parent for top in tops for parent in top.parents}
-        for path, _ in trees.walk(folder):
+        ways = {folder} | {parent for top in tops for parent in top.parents}
+        for path, _ in trees.walk(folder) if folder.is_dir() else ():
             if path not in ways and not tops & {path, *path.parents}:
                 yield path.relative_to(folder)
 
@@ -125,10 +125,10 @@ class FilesSource:
         for path in self._targets():
             keeping.give_back(path, aside)
 
-    def settle(self, aside: Path) -> None:  # noqa: ARG002
+    def settle(self, aside: Path) -> None:
         """Forget what could not be moved to `aside`."""
         for path in self._targets():
-            keeping.forget(path)
+            keeping.forget(path, aside)
 
     def _targets(self) -> list[Path]:
         tops = topmost(self.paths)

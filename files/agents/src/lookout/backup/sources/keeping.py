@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from lookout.backup.sources import SourceError
@@ -21,9 +22,10 @@ def _fresh(live: Path) -> Path:
     return live.with_name(f".{live.name}.lookout-new")
 
 
-def _beside(live: Path) -> Path:
-    """Where the former one is kept if it cannot be moved to `aside`."""
-    return live.with_name(f".{live.name}.lookout-kept")
+def _beside(live: Path, aside: Path) -> Path:
+    """Where the former one is kept if it cannot be moved to `aside`; of another `aside` another."""
+    of = sha256(os.fsencode(aside)).hexdigest()[:8]
+    return live.with_name(f".{live.name}.lookout-kept-{of}")
 
 
 def _within(live: Path, aside: Path) -> Path:
@@ -38,7 +40,7 @@ def _nothing(live: Path, aside: Path) -> Path:
 
 def _kept(live: Path, aside: Path) -> Path | None:
     """Where the former one is, if it has given way already."""
-    places = (_within(live, aside), _beside(live))
+    places = (_within(live, aside), _beside(live, aside))
     return next((place for place in places if os.path.lexists(place)), None)
 
 
@@ -56,12 +58,12 @@ def replace(live: Path, aside: Path, make: Callable[[Path], None]) -> None:
     delete(fresh)
     live.parent.mkdir(parents=True, exist_ok=True)
     make(fresh)
-    _sync(fresh)
+    # A rename must not get to disk before its data.
+    os.sync()
     keep(live, aside)
     # Of a former try
     delete(live)
     fresh.rename(live)
-    _sync(live.parent)
 
 
 def keep(live: Path, aside: Path) -> None:
@@ -80,7 +82,7 @@ def keep(live: Path, aside: Path) -> None:
             raise SourceError(f"{live} is a mount point: it cannot be replaced whole") from error
         if error.errno != errno.EXDEV:
             raise
-        live.rename(_beside(live))
+        live.rename(_beside(live, aside))
 
 
 def give_back(live: Path, aside: Path) -> None:
@@ -95,17 +97,6 @@ def give_back(live: Path, aside: Path) -> None:
         nothing.unlink()
 
 
-def forget(live: Path) -> None:
+def forget(live: Path, aside: Path) -> None:
     """Delete what was kept beside `live`."""
-    delete(_beside(live))
-
-
-def _sync(path: Path) -> None:
-    """Bring the filesystem of a path to disk: a rename must not get there before its data."""
-    if path.is_symlink():
-        path = path.parent
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    delete(_beside(live, aside))

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lookout.backup.parts import Postgresql
-from lookout.backup.sources import CannotJudgeError, Facts, SourceError
+from lookout.backup.sources import CannotJudgeError, Facts, SourceError, trees
 from lookout.backup.sources import postgresql_sql as sql
 from lookout.backup.sources.postgresql_server import (
     MAINTENANCE,
@@ -73,6 +73,8 @@ class PostgresqlSource:
         wrong = list(sql.problems(facts))
         if wrong:
             raise SourceError("; ".join(wrong))
+        # What the tables do not show: views, functions, passwords
+        facts["files"] = {path.name: trees.digest(path) for path in sorted(folder.iterdir())}
         write_atomically(folder / FACTS, json.dumps(facts), 0o600)
 
     def _dump(self, server: Server, name: str, file: Path) -> dict[str, Any]:
@@ -107,6 +109,9 @@ class PostgresqlSource:
         yield from (f"{name} is not part of the backup" for name in sorted(found - wanted))
         if wanted - found:
             return
+        for name, digest in (facts.get("files") or {}).items():
+            if trees.digest(folder / name) != digest:
+                yield f"{name} is another file than was saved"
         major, bin_dir = newest()
         if major < facts["version"] // 10000:
             raise CannotJudgeError(
@@ -192,12 +197,12 @@ def _judged(server: Server, folder: Path, facts: Facts) -> Iterator[str]:
         try:
             server.execute(MAINTENANCE, sql.create_plain(scratch, known))
             _fill(server, scratch, folder / file_of(name))
+            with server.session(scratch) as session:
+                found = contents(session)
         except SourceError as error:
             if re.search(LACKS, str(error)):
                 raise CannotJudgeError(f"{name}: {error}") from error
             yield f"{name}: {error}"
             continue
-        with server.session(scratch) as session:
-            found = contents(session)
         yield from (f"{name}: {what}" for what in sql.differences(known, found))
         server.execute(MAINTENANCE, f"drop database {sql.identifier(scratch)}")

@@ -64,6 +64,9 @@ class Server:
             "PGPORT": str(self.port),
             "PGUSER": self.superuser,
             "PGCONNECT_TIMEOUT": "20",
+            # What they say is looked into.
+            "LC_ALL": "C.UTF-8",
+            "PGCLIENTENCODING": "UTF8",
             # Neither a file of the caller's nor a service is read.
             "PGPASSFILE": "/dev/null/none",
             "PGSERVICEFILE": "/dev/null/none",
@@ -116,7 +119,8 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                text=True,
+                encoding="utf-8",
+                errors="surrogateescape",
                 **commands.as_user(self.user),
             )
             # Whatever it hangs at
@@ -187,10 +191,13 @@ def scratch_server(
         server = Server(bin_dir, room, 5432, user, superuser, timeout_seconds)
         data = room / "data"
         stack.callback(shutil.rmtree, data, ignore_errors=True)
-        server.run(
-            *("initdb", f"--pgdata={data}", f"--username={superuser}", "--auth=trust"),
-            *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
-        )
+        try:
+            server.run(
+                *("initdb", f"--pgdata={data}", f"--username={superuser}", "--auth=trust"),
+                *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
+            )
+        except SourceError as error:
+            raise CannotJudgeError(f"no server of one's own can be made: {error}") from error
         with (room / "postgres.log").open("wb") as log:
             process = subprocess.Popen(
                 _argv(bin_dir, data, room),

@@ -257,9 +257,9 @@ class PrometheusSource:
         """Put back what Prometheus had."""
         keeping.give_back(self.server.data_dir, aside)
 
-    def settle(self, aside: Path) -> None:  # noqa: ARG002
+    def settle(self, aside: Path) -> None:
         """Forget what could not be moved to `aside`."""
-        keeping.forget(self.server.data_dir)
+        keeping.forget(self.server.data_dir, aside)
 
     def _api(self) -> Api:
         one = self.server

@@ -189,11 +189,11 @@ class SqliteSource:
                 keeping.give_back(companion, aside)
             keeping.give_back(one.database, aside)
 
-    def settle(self, aside: Path) -> None:  # noqa: ARG002
+    def settle(self, aside: Path) -> None:
         """Forget what could not be moved to `aside`."""
         for one in self.databases:
             for path in (one.database, *_companions(one.database)):
-                keeping.forget(path)
+                keeping.forget(path, aside)
 
 
 def _companions(database: Path) -> list[Path]:
