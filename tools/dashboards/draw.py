@@ -29,6 +29,7 @@ COLOURS = {"green": "#56a64b", "orange": "#ff780a", "red": "#e02f44", "blue": "#
            "purple": "#8f3bb8"}  # fmt: skip
 EMPTY = "#ffd5d5"
 LEGEND_ROWS = 12
+HOURS_UP_TO_DAYS = 2
 # Share of a panel's width that is left free for names
 MARGIN = {"timeseries": 0.1, "stat": 0.02, "bargauge": 0.35, "table": 0.02, "state-timeline": 0.18}
 
@@ -89,7 +90,8 @@ def _moment(second: float) -> datetime:
 def _clock(axes: Any) -> None:
     """Hours below the axis of time, or days where they would say the same again and again."""
     first, last = axes.get_xlim()
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M" if last - first < 2 else "%d %b"))  # noqa: PLR2004
+    written = "%H:%M" if last - first < HOURS_UP_TO_DAYS else "%d %b"
+    axes.xaxis.set_major_formatter(dates.DateFormatter(written))
 
 
 def _lines(axes: Any, panel: Panel, answers: Answers) -> None:

@@ -31,9 +31,10 @@ def ago(metric: str, by: str, what: str = TARGET) -> str:
 
 def beyond(threshold: str) -> str:
     """1 for a part whose newest good backup is older than a threshold in hours."""
+    saved = f"{PART}_last_success_timestamp_seconds{{{TARGET}}}"
     return (
-        f"((time() - max by (job, instance, part) ({PART}_last_success_timestamp_seconds{{{TARGET}}})) "
-        f"> bool on (job, instance) group_left () 3600 * lookout:threshold:{threshold}{{{TARGET}}})"
+        f"((time() - max by (job, instance, part) ({saved})) > bool on (job, instance) "
+        f"group_left () 3600 * lookout:threshold:{threshold}{{{TARGET}}})"
     )
 
 
@@ -55,7 +56,8 @@ def dashboard() -> Dashboard:
     return page(
         "backups",
         "Backups",
-        "What is saved and how old it is, whether the store keeps it, and whether it can be restored.",
+        "What is saved and how old it is, whether the store keeps it, and whether it can be "
+        "restored.",
         team="infrastructure",
         job="node_exporter",
         hours=14 * 24,
@@ -92,8 +94,8 @@ def dashboard() -> Dashboard:
             ),
             table(
                 "Hosts",
-                "The last run of each. A host without figures has no backup. A click on a name shows "
-                "that host alone.",
+                "The last run of each. A host without figures has no backup. A click on a name "
+                "shows that host alone.",
                 [
                     Column("Host", f"max by (instance) (up{{{TARGET}}})", values=UP),
                     Column("Last good", ago("lookout_backup_last_success", "instance"), "s", AGE),
@@ -259,7 +261,8 @@ def dashboard() -> Dashboard:
             row("Drills"),
             table(
                 "Drills",
-                "The last one of each host. `failed` is a bad backup, `error` a drill that could not judge.",
+                "The last one of each host. `failed` is a bad backup, `error` a drill that could "
+                "not judge.",
                 [
                     Column("Result", drill_result(), values=RESULTS),
                     Column("Last run", ago(f"{DRILL}_last_run", "host", HOST), "s"),
