@@ -202,9 +202,8 @@ def ours(*arguments: str) -> None:
 
 def one_round(chance: random.Random) -> dict[tuple[str, str], float]:
     """Seconds by what is done and who does it, each from an empty repository."""
-    for folder in (STORE / "bench", WORK / "plain", WORK / "copy", WORK / "copy2"):
-        shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(WORK / "cache")
+    for folder in ("store/bench", "plain", "copy", "copy2", "back", "aside", "cache"):
+        shutil.rmtree(WORK / folder, ignore_errors=True)
     (WORK / "cache").mkdir()
     restic("init")
     run("restic", "--repo", STORE / "bench", "init")
@@ -221,7 +220,7 @@ def one_round(chance: random.Random) -> dict[tuple[str, str], float]:
     shutil.rmtree(back)
     found[RESTORE, RESTIC] = seconds(lambda: restic("restore", "latest", "--target", back))
     shutil.rmtree(back)
-    found[RESTORE, OURS] = seconds(lambda: ours("restore", "newest", "--yes"))
+    found[RESTORE, OURS] = seconds(lambda: ours("restore", "latest", "--yes"))
     return found
 
 
