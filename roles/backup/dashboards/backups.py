@@ -11,11 +11,12 @@ from tools.dashboards.tables import Column, table
 # The store and the host that drills tell of other hosts; all files of text metrics have this job.
 NODES = 'job=~"$job"'
 HOST = 'job=~"$job",host=~"$instance"'
+HOUR, DAY = 3600, 86400
 PART = "lookout_backup_part"
 STORE = "lookout_backup_store"
 DRILL = "lookout_restore_drill"
 
-AGE: list[str] = []
+AGE = ["backup_age_warning_hours", "backup_age_critical_hours"]
 SAVED = {"0": ("saved", GREEN)}
 MOUNTED = {"1": ("mounted", GREEN), "0": ("not mounted", RED)}
 CHECKED = {"1": ("whole", GREEN), "0": ("damaged", RED)}
@@ -24,9 +25,23 @@ RESULTS = {"0": ("passed", GREEN), "1": ("failed", RED), "2": ("error", ORANGE)}
 PASSED = {"1": ("passed", GREEN), "0": ("failed", RED)}
 
 
-def ago(metric: str, by: str, what: str = TARGET) -> str:
-    """Seconds since the moment that a metric tells; the oldest, where there are several."""
-    return f"time() - min by ({by}) ({metric}_timestamp_seconds{{{what}}})"
+RESTORE = f"max by (host) ({DRILL}_restore_seconds{{{HOST}}}) / 60"
+TARGET_TIME = ["restore_drill_restore_minutes"]
+DATA_AGE = f"max by (host) ({DRILL}_data_age_seconds{{{HOST}}}) / {HOUR}"
+LOST = ["restore_drill_data_age_hours"]
+# Of the median of a week, as the alert counts
+USUAL = (
+    f"100 * max by (instance, part) ({PART}_bytes{{{TARGET}}}) / max by (instance, part) "
+    f"(quantile_over_time(0.5, {PART}_bytes{{{TARGET}}}[1w]) > 65536)"
+)
+
+
+def ago(metric: str, by: str, what: str = TARGET, unit: int = 1) -> str:
+    """Seconds since the moment that a metric tells, or hours, or days; the oldest of several."""
+    grouped = f"min by ({by})" if by else "min"
+    return f"(time() - {grouped} ({metric}_timestamp_seconds{{{what}}})) / {unit}".removesuffix(
+        " / 1"
+    )
 
 
 def beyond(threshold: str) -> str:
@@ -66,15 +81,17 @@ def dashboard() -> Dashboard:
             number(
                 "Longest without a good backup",
                 "Of all parts of the chosen hosts.",
-                "s",
-                (f"time() - min({PART}_last_success_timestamp_seconds{{{TARGET}}})", "longest"),
+                "h",
+                (ago(f"{PART}_last_success", "", unit=HOUR), "longest"),
                 limits=AGE,
+                alerts=["BackupMissing"],
             ),
             number(
                 "Parts that failed",
                 "In the last run of each host.",
                 "short",
                 (f"sum({PART}_exit_code{{{TARGET}}} != bool 0)", "failed"),
+                alerts=["BackupPartFailed"],
                 one_is=RED,
                 decimals=0,
             ),
@@ -88,9 +105,10 @@ def dashboard() -> Dashboard:
             number(
                 "Longest without a drill that passed",
                 "Of the hosts whose backups are restored for a trial.",
-                "s",
-                (f"time() - min({DRILL}_last_passed_timestamp_seconds{{{HOST}}})", "longest"),
-                empty="none drilled",
+                "d",
+                (ago(f"{DRILL}_last_passed", "", HOST, DAY), "longest"),
+                limits=["restore_drill_passed_age_days"],
+                empty="none passed",
             ),
             table(
                 "Hosts",
@@ -98,7 +116,13 @@ def dashboard() -> Dashboard:
                 "shows that host alone.",
                 [
                     Column("Host", f"max by (instance) (up{{{TARGET}}})", values=UP),
-                    Column("Last good", ago("lookout_backup_last_success", "instance"), "s", AGE),
+                    Column(
+                        "Last good",
+                        ago("lookout_backup_last_success", "instance", unit=HOUR),
+                        "h",
+                        AGE,
+                        decimals=1,
+                    ),
                     Column("Last try", ago("lookout_backup_last_attempt", "instance"), "s"),
                     Column(
                         "Parts that failed",
@@ -108,21 +132,29 @@ def dashboard() -> Dashboard:
                     ),
                     Column(
                         "Took",
-                        f"max by (instance) (lookout_backup_duration_seconds{{{TARGET}}})",
-                        "s",
+                        f"max by (instance) (lookout_backup_duration_seconds{{{TARGET}}}) / {HOUR}",
+                        "h",
+                        ["backup_duration_hours"],
                     ),
                     Column("Size", f"sum by (instance) ({PART}_bytes{{{TARGET}}})", "bytes"),
                     Column(
                         "New of it", f"sum by (instance) ({PART}_added_bytes{{{TARGET}}})", "bytes"
                     ),
                 ],
+                alerts=["BackupMissing", "BackupUnfinished"],
                 links={"instance": "/d/backups?var-instance=${__data.fields.instance}"},
             ),
             table(
                 "Parts",
                 "The last copy of each, and what the store has of it.",
                 [
-                    Column("Last good", ago(f"{PART}_last_success", "instance, part"), "s", AGE),
+                    Column(
+                        "Last good",
+                        ago(f"{PART}_last_success", "instance, part", unit=HOUR),
+                        "h",
+                        AGE,
+                        decimals=1,
+                    ),
                     Column(
                         "Result",
                         f"max by (instance, part) ({PART}_exit_code{{{TARGET}}})",
@@ -136,6 +168,9 @@ def dashboard() -> Dashboard:
                         "s",
                     ),
                     Column("Size", f"max by (instance, part) ({PART}_bytes{{{TARGET}}})", "bytes"),
+                    Column(
+                        "Of the usual", USUAL, "percent", ["backup_part_size_percent"], decimals=0
+                    ),
                     Column(
                         "New of it",
                         f"max by (instance, part) ({PART}_added_bytes{{{TARGET}}})",
@@ -161,10 +196,11 @@ def dashboard() -> Dashboard:
                 "Age of the newest good backup",
                 "Of each part: green is fresh, orange and red are older than the alerts allow.",
                 (
-                    f"{beyond('backup_age_hours')} + {beyond('backup_age_critical_hours')}",
+                    f"{beyond('backup_age_warning_hours')} + {beyond('backup_age_critical_hours')}",
                     "{{instance}} {{part}}",
                 ),
                 AGES,
+                alerts=["BackupOld"],
             ),
             row("Size and time"),
             *(
@@ -265,19 +301,24 @@ def dashboard() -> Dashboard:
                 "not judge.",
                 [
                     Column("Result", drill_result(), values=RESULTS),
-                    Column("Last run", ago(f"{DRILL}_last_run", "host", HOST), "s"),
-                    Column("Last passed", ago(f"{DRILL}_last_passed", "host", HOST), "s"),
                     Column(
-                        "Time to restore",
-                        f"max by (host) ({DRILL}_restore_seconds{{{HOST}}})",
-                        "s",
+                        "Last run",
+                        ago(f"{DRILL}_last_run", "host", HOST, DAY),
+                        "d",
+                        ["restore_drill_run_age_days"],
+                        decimals=1,
                     ),
                     Column(
-                        "Age of the data",
-                        f"max by (host) ({DRILL}_data_age_seconds{{{HOST}}})",
-                        "s",
+                        "Last passed",
+                        ago(f"{DRILL}_last_passed", "host", HOST, DAY),
+                        "d",
+                        ["restore_drill_passed_age_days"],
+                        decimals=1,
                     ),
+                    Column("Time to restore", RESTORE, "m", TARGET_TIME, decimals=1),
+                    Column("Age of the data", DATA_AGE, "h", LOST, decimals=1),
                 ],
+                alerts=["RestoreDrillFailed", "RestoreDrillError", "RestoreDrillMissing"],
                 keys=("host",),
                 links={"host": "/d/backups?var-instance=${__data.fields.host}"},
             ),
@@ -286,12 +327,14 @@ def dashboard() -> Dashboard:
                 "Of the drills over time.",
                 (drill_result(), "{{host}}"),
                 RESULTS,
+                alerts=["RestoreDrillFailed", "RestoreDrillError"],
             ),
             graph(
                 "Time to restore",
                 "Of a host, against what it may take.",
-                "s",
-                (f"max by (host) ({DRILL}_restore_seconds{{{HOST}}})", "{{host}}"),
+                "m",
+                (RESTORE, "{{host}}"),
+                limits=TARGET_TIME,
                 width=THIRD,
             ),
             graph(
@@ -307,8 +350,9 @@ def dashboard() -> Dashboard:
             graph(
                 "Age of the restored data",
                 "How much would have been lost at the moment of the drill.",
-                "s",
-                (f"max by (host) ({DRILL}_data_age_seconds{{{HOST}}})", "{{host}}"),
+                "h",
+                (DATA_AGE, "{{host}}"),
+                limits=LOST,
                 width=THIRD,
             ),
             states(
