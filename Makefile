@@ -35,6 +35,9 @@ demo: setup ## Build a monitored host in a container, verify it, say where it an
 demo-down: setup ## Remove the demo: containers, network, namespace
 	@$(ENTER) python3 molecule/shared/demo.py down
 
+rebuild-drill: setup ## Lose the demo's host, build it anew from the repository and its backups, compare
+	@$(ENTER) python3 molecule/shared/rebuild_drill.py
+
 test: setup ## Everything below but the long fault suite and the benchmark
 	@$(ENTER) env KILLS=2 $(RUNNER) test-faults $(addprefix scenario:,$(LONG)) lint test-unit test-rules \
 		$(addprefix scenario:,$(filter-out $(LONG),$(SCENARIOS)))
@@ -86,4 +89,4 @@ shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do 
 clean: ## Remove what was made below .cache
 	rm -rf .cache
 
-.PHONY: help setup demo demo-down test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean
+.PHONY: help setup demo demo-down rebuild-drill test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean

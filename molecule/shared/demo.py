@@ -40,9 +40,14 @@ PAGES = {
 GRAFANA = "/grafana/login"
 # People of the demo's directory, and what they may do in Grafana
 PEOPLE = {"ada": "Admin", "edgar": "Editor", "vera": "Viewer"}
+# The disk of the demo's backups: it outlives the host, as one of a site would
+BACKUPS = f"{RUN_ID}-backups"
 # NET_ADMIN for the firewall, NET_RAW for pings; /srv so that there is a disk to measure
 CAPABILITIES = ["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]
-OPTIONS = [f"--publish=127.0.0.1:{PORT}:443", "--volume=/srv", *CAPABILITIES]
+OPTIONS = [
+    *(f"--publish=127.0.0.1:{PORT}:443", "--volume=/srv", f"--volume={BACKUPS}:/backup"),
+    *CAPABILITIES,
+]
 DIRECTORY = testbed.ROOT / "inventories/demo_directory"
 
 
@@ -142,32 +147,55 @@ def signs_in(person: str) -> bool:
     return ask("POST", GRAFANA, headers, body) == http.HTTPStatus.OK
 
 
+def hosts(settings: dict[str, object] | None) -> list[dict[str, object]]:
+    """The demo's host, and the directory beside it where Grafana is to be had."""
+    demo: dict[str, object] = {"name": "demo", "suite": "trixie", "options": OPTIONS}
+    if not settings:
+        return [demo]
+    mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:O"
+    directory: dict[str, object] = {
+        "name": "directory",
+        "suite": "trixie",
+        "options": CAPABILITIES,
+    }
+    return [{**demo, "options": [*OPTIONS, mount]}, directory]
+
+
+def inventory(settings: dict[str, object] | None) -> list[str]:
+    """What the playbooks are told beside the demo's own inventory."""
+    return ["-i", str(DIRECTORY), "--extra-vars", json.dumps(settings)] if settings else []
+
+
 def build(known: str, settings: dict[str, object] | None) -> None:
     """Start the hosts and run the playbooks against them."""
-    demo: dict[str, object] = {"name": "demo", "suite": "trixie", "options": OPTIONS}
-    hosts: list[dict[str, object]] = [demo]
-    inventory: list[str] = []
-    if settings:
-        mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:O"
-        directory: dict[str, object] = {
-            "name": "directory",
-            "suite": "trixie",
-            "options": CAPABILITIES,
-        }
-        hosts = [{**demo, "options": [*OPTIONS, mount]}, directory]
-        inventory = ["-i", str(DIRECTORY), "--extra-vars", json.dumps(settings)]
-    testbed.up(RUN_ID, hosts)
+    testbed.up(RUN_ID, hosts(settings))
     LOG.parent.mkdir(parents=True, exist_ok=True)
+    told = inventory(settings)
     with LOG.open("w", encoding="utf-8") as log:
-        playbook(log, *inventory, "site.yml")
+        playbook(log, *told, "site.yml")
         if settings:
-            playbook(log, *inventory, "molecule/grafana/directory.yml")
+            playbook(log, *told, "molecule/grafana/directory.yml")
             fill_directory(known)
-        playbook(log, *inventory, "playbooks/verify.yml")
+        playbook(log, *told, "playbooks/verify.yml")
+
+
+def forget_backups() -> None:
+    """Delete what the demo saved; without its secrets nobody can read it."""
+    testbed.podman("volume", "rm", "--force", BACKUPS)
+
+
+def down() -> None:
+    """Remove all of the demo."""
+    testbed.down(RUN_ID)
+    forget_backups()
+    for folder in (SECRETS, SECRETS.with_name("reports")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def up() -> None:
     testbed.down(RUN_ID)
+    if not SECRETS.exists():
+        forget_backups()
     ensure_port_is_free()
     known = password()
     settings = grafana_settings()
@@ -200,9 +228,7 @@ def up() -> None:
 def main() -> int:
     try:
         if sys.argv[1:] == ["down"]:
-            testbed.down(RUN_ID)
-            for folder in (SECRETS, SECRETS.with_name("reports")):
-                shutil.rmtree(folder, ignore_errors=True)
+            down()
             print("The demo is gone.")
         else:
             up()

@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 import pytest
-import yaml
 from hosts import CURL, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from receivers import API, Receivers
 from testinfra.host import Host
@@ -105,19 +105,16 @@ def test_it_is_registered(host: Host) -> None:
 
 
 def test_the_backup_holds_silences_and_a_configuration_that_works(host: Host) -> None:
-    part = yaml.safe_load(host.check_output("cat /etc/lookout/backup.d/alertmanager.yml"))
-    folder = "/run/restored"
-    host.check_output(f"rm -rf {folder} && mkdir {folder}")
-    for path in part["paths"]:
-        host.check_output(f"cp -a --parents {path} {folder}/")
-    assert host.file(f"{folder}/var/lib/prometheus/alertmanager/silences").size > 0
-    verify = [word.replace("{folder}", folder) for word in part["verify"]]
-    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in verify)
-    assert host.run(quoted).rc == 0
-    host.check_output(f"sed -i s/receiver:/reciever:/ {folder}{CONFIG}.trees/*/alertmanager.yml")
-    assert host.run(quoted).rc != 0, "a damaged copy has to be found out"
-    host.check_output(f"rm -rf {folder}{CONFIG}.trees")
-    assert host.run(quoted).rc != 0, "so has one without a configuration"
+    part = Registered(host, "alertmanager")
+    facts = part.assert_a_copy_is_good()
+    assert facts["files"]["entries"]["/var/lib/prometheus/alertmanager/silences"]["bytes"] > 0
+    part.assert_damage_is_found("rm files/var/lib/prometheus/alertmanager/silences", "missing")
+    trees = f"files{CONFIG}.trees"
+    part.assert_damage_is_found(f"sed -i s/receiver:/reciever:/ {trees}/*/alertmanager.yml", "is")
+    assert part.check().rc != 0, "its own program finds out, too"
+    part.assert_damage_is_found(f"rm -rf {trees}", "missing")
+    assert part.check().rc != 0
+    part.forget()
 
 
 def test_an_edit_by_hand_is_taken_back(host: Host) -> None:

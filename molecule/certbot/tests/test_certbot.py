@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from gateways import (
     EMAIL,
     HOOK,
@@ -26,6 +25,7 @@ from gateways import (
     served,
 )
 from hosts import CURL, put, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 
@@ -203,14 +203,13 @@ def test_a_key_that_does_not_fit_is_not_put_into_use(gateway: Host, status: str)
 
 
 def test_a_copy_of_the_certificates_is_proven(gateway: Host, status: str) -> None:
-    part = yaml.safe_load(gateway.file("/etc/lookout/backup.d/certbot.yml").content_string)
-    assert part["paths"] == ["/etc/letsencrypt"]
-    gateway.check_output("mkdir -p /run/copy/etc && cp -a /etc/letsencrypt /run/copy/etc/")
-    verify = " ".join(part["verify"]).replace("{folder}", "/run/copy")
-    assert gateway.run(verify).stdout.startswith("2 certificates, 0 of them unusable")
-    gateway.check_output(f"rm /run/copy/etc/letsencrypt/archive/{status}/privkey*.pem")
-    assert gateway.run(verify).rc == 1
-    gateway.check_output("rm -r /run/copy")
+    part = Registered(gateway, "certbot")
+    part.assert_a_copy_is_good()
+    assert part.check().stdout.startswith("2 certificates, 0 of them unusable")
+    archive = f"files/etc/letsencrypt/archive/{status}"
+    part.assert_damage_is_found(f"rm {archive}/privkey*.pem", "missing")
+    assert part.check().rc == 1
+    part.forget()
 
 
 def test_a_second_run_changes_nothing_and_asks_nobody(gateway: Host) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 from grafana import ADMIN, CONFIG, DIRECT, SITES, UNIT, Grafana, secret
 from hosts import put, wait_for
+from parts import Registered
 from people import BIND_PASSWORD
 from play import changed_tasks, converge
 from units import assert_hardened, assert_survives_a_kill
 
 HOSTS = SITES
-PART = "/etc/lookout/backup.d/grafana.yml"
 # Where something of it might lie, open to everybody
 PLACES = "/etc /var /run /tmp /root /usr/local /usr/share/grafana"
 
@@ -97,31 +95,20 @@ def test_no_secret_is_seen_by_others(grafana: Grafana, tmp_path: Path) -> None:
 
 
 def test_what_is_saved_can_be_restored_and_damage_is_found(grafana: Grafana) -> None:
-    host = grafana.host
-    part = yaml.safe_load(host.file(PART).content_string)
-    assert CONFIG in part["paths"]
-    if grafana.name == "bookworm":
-        assert "prepare" not in part, "PostgreSQL's own part has the rest"
-        return
+    part = Registered(grafana.host, "grafana")
     grafana.signed_in("vera")
-    host.check_output(shlex.join(part["prepare"]))
-    host.check_output("rm -rf /root/restored && mkdir /root/restored")
-    for path in part["paths"]:
-        host.check_output(f"cp -a --parents {path} /root/restored/")
-    verify = shlex.join(word.replace("{folder}", "/root/restored") for word in part["verify"])
-    host.check_output(verify)
-    (copy,) = host.check_output("find /root/restored/var -name '*.db'").splitlines()
-    read = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
-    users = 'select login from "user"'
-    assert "vera" in host.check_output("python3 -c %s %s %s", read, copy, users)
-    size = int(host.check_output(f"stat -c %s {copy}"))
-    host.check_output(
-        f"dd if=/dev/urandom of={copy} bs=1k seek=20 count={size // 2048} conv=notrunc"
-    )
-    assert host.run(verify).rc != 0
-    host.check_output(f"truncate -s {size // 2} {copy}")
-    assert host.run(verify).rc != 0
-    host.check_output("rm -r /root/restored")
+    facts = part.assert_a_copy_is_good()
+    assert facts["files"]["entries"][CONFIG]["kind"] == "link"
+    part.assert_damage_is_found(f"rm -r files{CONFIG}.trees/*/secrets", "missing")
+    if grafana.name == "bookworm":
+        assert "sqlite" not in facts, "PostgreSQL's own part has the rest"
+    else:
+        assert facts["sqlite"]["grafana.db"]["tables"]["user"]["rows"] > 1
+        part.assert_damage_is_found("truncate -s 50% sqlite/grafana.db", "is damaged")
+        users = "import sqlite3; c = sqlite3.connect('sqlite/grafana.db'); "
+        users += "c.execute('delete from user'); c.commit()"
+        part.assert_damage_is_found(f'python3 -c "{users}"', "table user has 0 rows")
+    part.forget()
 
 
 @pytest.mark.parametrize("name", ["grafana.ini", "ldap.toml"])

@@ -6,7 +6,6 @@ import re
 import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -233,31 +232,6 @@ def test_a_run_that_died_before_the_reload_is_made_good(database: Database) -> N
     database.host.check_output(f"ln -sfn lookout.trees/none {database.config}.loaded")
     assert changed_tasks(converge(database.name)) == [RUN]
     assert database.pid() == pid
-
-
-def test_the_backup_holds_every_database_and_is_found_out_when_damaged(database: Database) -> None:
-    host = database.host
-    part: dict[str, Any] = yaml.safe_load(
-        host.check_output("cat /etc/lookout/backup.d/postgresql.yml")
-    )
-    host.check_output(" ".join(part["prepare"]))
-    host.check_output("rm -rf /run/restored && mkdir /run/restored")
-    for path in part["paths"]:
-        host.check_output(f"cp -a --parents {path} /run/restored/")
-    verify = " ".join(part["verify"]).replace("{folder}", "/run/restored")
-    assert host.run(verify).rc == 0
-    folder = f"/run/restored{part['paths'][0]}"
-    assert host.check_output(f"cat {folder}/databases").split() == ["postgres", "private", "spots"]
-    assert host.file(folder).mode == 0o700
-    host.check_output(f"truncate --size=-200 {folder}/spots.dump")
-    assert host.run(verify).rc != 0, "a damaged copy has to be found out"
-    host.check_output(
-        f"cp {part['paths'][0]}/spots.dump {folder}/ && sed -i '$d' {folder}/globals.sql"
-    )
-    host.check_output(
-        f"head -c -100 {folder}/globals.sql >/run/g && cp /run/g {folder}/globals.sql"
-    )
-    assert host.run(verify).rc != 0
 
 
 def test_it_declares_its_port(database: Database) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from hosts import CURL, connect
+from hosts import CURL, connect, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -84,11 +85,49 @@ def test_it_watches_itself_and_takes_a_target_up_without_a_reload(host: Host, na
     assert host.check_output(reloaded) == before
 
 
-def test_the_admin_interface_makes_snapshots_on_loopback_alone(host: Host) -> None:
+def test_it_listens_on_loopback_alone(host: Host) -> None:
     listening = host.check_output("ss -Hltn 'sport = :9090'").splitlines()
     assert [line.split()[3] for line in listening] == ["127.0.0.1:9090"]
-    made = api(host, "admin/tsdb/snapshot", "-X POST")
-    assert host.file(f"/var/lib/prometheus/metrics2/snapshots/{made['name']}").is_directory
+
+
+def test_its_samples_are_saved_proven_and_put_back(host: Host) -> None:
+    assert wait_for(lambda: query(host, "lookout:canary"), 60)
+    part = Registered(host, "prometheus")
+    snapshots = "/var/lib/prometheus/metrics2/snapshots"
+    api(host, "admin/tsdb/snapshot", "-X POST")
+    before = host.check_output(f"ls {snapshots}")
+    facts = part.assert_a_copy_is_good()["prometheus"]
+    assert host.check_output(f"ls -A {snapshots}") == before, "its own is gone, the other one stays"
+    canary = facts["canaries"]["hour"]
+    assert 0 <= canary["at"] - canary["value"] < 15
+    assert facts["series"]["by_job"]["prometheus"] > 100
+
+    one = f"$(ls -d prometheus/{next(iter(facts['blocks']))})"
+    flip = f"printf x | dd of={one}/chunks/000001 bs=1 seek=2000 conv=notrunc"
+    part.assert_damage_is_found(flip, "has changed: sha256")
+    part.assert_damage_is_found(f"rm -r {one}", "is missing")
+    part.assert_damage_is_found("rm files/etc/prometheus/config.trees/*/prometheus.yml", "missing")
+    assert part.check().rc != 0
+    # The manifest of another day: Prometheus itself has the last word.
+    later = 'sed -i \'s/"value": 1/"value": 2/\' ../drill.json'
+    part.assert_damage_is_found(later, "the canary at the oldest moment is")
+
+    part.done("save")
+    at = time.time()
+    host.check_output(f"systemctl stop {UNIT}")
+    for step, kept in (("put", False), ("undo", True)):
+        part.done(step)
+        part.done(step)
+        host.check_output(f"systemctl start {UNIT}")
+        assert wait_for(lambda: query(host, "up"), 60)
+        held = query(host, f"min_over_time(lookout:canary[1h]) < {at}")
+        assert held[0]["value"][1] == str(facts["canaries"]["oldest"]["value"])
+        assert host.file(f"{snapshots}").exists is kept
+        host.check_output(f"systemctl stop {UNIT}")
+    owners = host.check_output("find /var/lib/prometheus/metrics2 -not -user prometheus")
+    assert owners == ""
+    host.check_output(f"systemctl start {UNIT}")
+    part.forget()
 
 
 def test_it_may_do_no_more_than_it_needs(host: Host) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from hosts import CURL, wait_for
+from parts import Registered
 from play import converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -361,14 +361,13 @@ def test_a_damaged_history_is_set_aside_and_the_page_goes_on(host: Host) -> None
     assert "The history was damaged" not in host.check_output(f"{CURL} {URL}/")
 
 
-def test_the_backup_is_a_whole_copy(host: Host) -> None:
-    part = yaml.safe_load(host.check_output("cat /etc/lookout/backup.d/status_page.yml"))
-    host.check_output(shlex.join(part["prepare"]))
-    quoted = shlex.join(word.replace("{folder}", "") for word in part["verify"])
-    host.check_output(quoted)
-    copy = "/var/lib/lookout/status-backup/status.db"
-    host.check_output(f"dd if=/dev/urandom of={copy} bs=4096 seek=1 count=4 conv=notrunc")
-    assert host.run(quoted).rc != 0
+def test_the_backup_is_a_whole_copy_and_comes_back(host: Host) -> None:
+    part = Registered(host, "status_page")
+    facts = part.assert_a_copy_is_good()
+    assert facts["sqlite"]["status.db"]["tables"]["runs"]["rows"] > 0
+    assert "lookout-status-task@website-access.timer" in part.part.units
+    part.assert_damage_is_found("truncate -s -4096 sqlite/status.db", "is damaged")
+    part.forget()
 
 
 def test_what_is_too_old_is_deleted(host: Host) -> None:

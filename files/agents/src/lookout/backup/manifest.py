@@ -47,10 +47,18 @@ class Manifest:
 def read(stage: Path) -> Manifest:
     """The manifest of a restored stage. Raises ManifestError."""
     try:
-        data: Any = json.loads((stage / NAME).read_text(encoding="utf-8"))
+        return parse((stage / NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{NAME} cannot be read: {error!r}") from error
+
+
+def parse(text: str) -> Manifest:
+    """The manifest in a text. Raises ManifestError."""
+    try:
+        data: Any = json.loads(text)
         if data["format"] != FORMAT:
             raise ManifestError(f"it has format {data['format']}, and this program reads {FORMAT}")
-        part = config.parse(Part, json.dumps(data["part"]), NAME)
+        part = config.build(Part, data["part"], NAME)
         return Manifest(
             part=part,
             host=str(data["host"]),
@@ -59,7 +67,7 @@ def read(stage: Path) -> Manifest:
             release=str(data["release"]),
             lookout=str(data["lookout"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"{NAME} cannot be read: {error!r}") from error
     except config.ConfigError as error:
         raise ManifestError(f"{NAME} is damaged: {error}") from error

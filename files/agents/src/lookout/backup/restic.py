@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +17,15 @@ from lookout.backup.options import BackupOptions, Store, credential
 
 # Exit statuses of restic that mean something; only the first is a success.
 SAVED, FAILED, INCOMPLETE = 0, 1, 3
-# What a snapshot is tagged with: part=NAME; the record of a run with `record` and good=ID of each
-# part that was saved.
-PART, RECORD, GOOD = "part=", "record", "good="
+# What a snapshot is tagged with: part=NAME and bytes=SIZE of the copy; the record of a run with
+# `record`, and good=ID of each part that was saved.
+PART, BYTES, RECORD, GOOD = "part=", "bytes=", "record", "good="
+# What restic says when the way to the store broke, or when somebody prunes: it passes.
+_PASSES = re.compile(
+    r"error talking HTTP to rclone|rclone (exited|stdio connection)|unexpected EOF|ssh: connect"
+    r"|[Cc]onnection (refused|reset|closed|timed out)|[Bb]roken pipe|client connection lost"
+    r"|repository is already locked"
+)
 
 
 class ResticError(Exception):
@@ -28,6 +36,11 @@ class ResticError(Exception):
         self.status = status
 
 
+def passes(error: Exception) -> bool:
+    """Whether another try may succeed: the way broke, or the repository was locked."""
+    return isinstance(error, ResticError) and bool(_PASSES.search(str(error)))
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """One snapshot of a repository."""
@@ -36,6 +49,8 @@ class Snapshot:
     time: float
     host: str
     tags: tuple[str, ...]
+    # Of one that was copied: its id where it was made, by which records name it
+    original: str = ""
 
     @property
     def part(self) -> str:
@@ -43,9 +58,24 @@ class Snapshot:
         return next((tag.removeprefix(PART) for tag in self.tags if tag.startswith(PART)), "")
 
     @property
+    def bytes(self) -> int | None:
+        """The size of the copy, as far as the snapshot tells."""
+        found = next((tag.removeprefix(BYTES) for tag in self.tags if tag.startswith(BYTES)), "")
+        return int(found) if found.isdigit() else None
+
+    @property
     def good(self) -> tuple[str, ...]:
         """Of the record of a run: the snapshots that were saved without an error."""
         return tuple(tag.removeprefix(GOOD) for tag in self.tags if tag.startswith(GOOD))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `restic backup` says of a snapshot that it made."""
+
+    # As restic prints it, which 0.14 does in short
+    snapshot: str
+    added_bytes: int
 
 
 def snapshots_of(text: str) -> list[Snapshot]:
@@ -56,6 +86,7 @@ def snapshots_of(text: str) -> list[Snapshot]:
             datetime.fromisoformat(one["time"]).timestamp(),
             one.get("hostname", ""),
             tuple(one.get("tags") or ()),
+            one.get("original") or "",
         )
         for one in json.loads(text) or []
     ]
@@ -74,12 +105,21 @@ def ssh(store: Store, verb: str = "") -> list[str]:
     ]
 
 
+def way_by_ssh(store: Store, host: str) -> list[str]:
+    """Options of restic that lead to the repository of a host at the store."""
+    # restic adds the arguments and the repository's name: `serve HOST` is what the store hears.
+    program = ["-o", f"rclone.program={shlex.join(ssh(store))}"]
+    return [*program, "-o", "rclone.args=serve", "--repo", f"rclone:{host}"]
+
+
 class Repository:
     """The repository of one host at the store."""
 
-    def __init__(self, options: BackupOptions, host: str) -> None:
+    def __init__(self, options: BackupOptions, host: str, way: Sequence[str] | None = None) -> None:
+        """`way`: options of restic that lead to it, where that is not the way of the site."""
         self.host = host
         self._options = options
+        self._way = way_by_ssh(options.store, host) if way is None else list(way)
 
     def run(
         self, *arguments: str, timeout_seconds: float, cwd: Path | None = None
@@ -93,9 +133,7 @@ class Repository:
             "GOGC": "25",
             "RESTIC_PROGRESS_FPS": "0.016",
         }
-        # restic adds the arguments and the repository's name: `serve HOST` is what the store hears.
-        way = ["-o", f"rclone.program={shlex.join(ssh(self._options.store))}"]
-        way += ["-o", "rclone.args=serve", "--repo", f"rclone:{self.host}"]
+        way = list(self._way)
         if self._options.limit_upload_kib:
             way += ["--limit-upload", str(self._options.limit_upload_kib)]
         try:
@@ -134,7 +172,60 @@ class Repository:
         if done.returncode != SAVED:
             raise ResticError(_reason("restore", done), done.returncode)
 
+    def backup(
+        self,
+        folder: Path,
+        tags: Sequence[str],
+        timeout_seconds: float,
+        options: Sequence[str] = (),
+    ) -> Saved:
+        """Save what is in `folder` as one snapshot. Raises ResticError unless all of it was."""
+        tagged = [word for tag in tags for word in ("--tag", tag)]
+        done = self.run(
+            *("backup", ".", "--json", "--host", self.host, *tagged, *options),
+            timeout_seconds=timeout_seconds,
+            cwd=folder,
+        )
+        if done.returncode != SAVED:
+            raise ResticError(_reason("backup", done), done.returncode)
+        return saved_of(done.stdout)
+
+    def unlock(self, timeout_seconds: float = 300) -> None:
+        """Take away locks of who is no more: on this host, or not renewed for half an hour."""
+        done = self.run("unlock", timeout_seconds=timeout_seconds)
+        if done.returncode != SAVED:
+            raise ResticError(_reason("unlock", done), done.returncode)
+
+
+def saved_of(text: str) -> Saved:
+    """The summary of `restic backup --json`. Raises ResticError where there is none."""
+    for line in reversed(text.splitlines()):
+        try:
+            said = json.loads(line)
+            if said["message_type"] == "summary":
+                return Saved(str(said["snapshot_id"]), int(said["data_added"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    raise ResticError("restic backup ended with 0, but names no snapshot", FAILED)
+
 
 def _reason(verb: str, done: subprocess.CompletedProcess[str]) -> str:
-    last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-3:]
+    """Why restic failed: the end of what it said, for the log."""
+    lines = [_plain(line) for line in (done.stderr.strip() or done.stdout.strip()).splitlines()]
+    last = [line for line in lines if line][-4:] or ["it said nothing"]
     return f"restic {verb} ended with {done.returncode}: {' / '.join(last)}"
+
+
+def _plain(line: str) -> str:
+    """A line of restic's; with --json it says errors so, in a form that changes by release."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line.strip()
+    if not isinstance(said, dict):
+        return line.strip()
+    if said.get("message_type") not in ("error", "exit_error"):
+        return ""
+    error = said.get("error")
+    what = error.get("message") or json.dumps(error) if isinstance(error, dict) else error
+    return " ".join(str(one) for one in (said.get("message"), said.get("item"), what) if one)

@@ -99,8 +99,13 @@ def parse(cls: type[T], text: str, name: str) -> T:
         raise ConfigError([f"{name}:{where} {what}"]) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"{name}: is no YAML that can be read: {error}"]) from error
+    return build(cls, {} if data is None else data, name)
+
+
+def build(cls: type[T], data: Any, name: str) -> T:
+    """The configuration in data that was read already, such as JSON's."""
     try:
-        return typing.cast(T, _build(cls, {} if data is None else data, ""))
+        return typing.cast(T, _build(cls, data, ""))
     except _WrongError as error:
         raise ConfigError(
             [f"{name}: {at or 'the file'} {what}" for at, what in error.found]

@@ -8,7 +8,6 @@ import sqlite3
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from lookout.kit.program import Kit, Program
 from lookout.status import reports, run_task, storage, told
@@ -24,7 +23,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     verbs.add_parser("task", help="run one task").add_argument("name")
     verbs.add_parser("report", help="run all reports")
     verbs.add_parser("prune", help="delete what is older than keep_days")
-    verbs.add_parser("backup", help="write a copy").add_argument("file", type=Path)
 
 
 def serve(options: StatusOptions, kit: Kit) -> int:
@@ -37,8 +35,6 @@ def serve(options: StatusOptions, kit: Kit) -> int:
             return run_reports(options)
         if verb == "prune":
             return prune_all(options)
-        if verb == "backup":
-            return backup(options.database, kit.arguments.file)
     except (sqlite3.Error, storage.Newer) as error:
         LOG.error("%s: the history cannot be used: %s", verb, error)
         kit.reports.exception(error)
@@ -70,15 +66,6 @@ def prune_all(options: StatusOptions) -> int:
         connection.execute("PRAGMA incremental_vacuum").fetchall()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     LOG.info("%d rows older than %d days deleted", deleted, options.keep_days)
-    return 0
-
-
-def backup(database: Path, file: Path) -> int:
-    """Write a copy that is whole, while others write on."""
-    file.unlink(missing_ok=True)
-    with closing(storage.reader(database)) as connection:
-        connection.execute("PRAGMA query_only = 0")
-        connection.execute("VACUUM INTO ?", (str(file),))
     return 0
 
 

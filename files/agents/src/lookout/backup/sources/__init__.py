@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from lookout.backup.parts import Part
 
 # What a source tells of a copy, in JSON's types: what the manifest holds and a drill compares.
 Facts = dict[str, Any]
@@ -25,8 +28,9 @@ class CannotJudgeError(Exception):
 class Source(Protocol):
     """One kind of data of one part. All methods may raise SourceError and OSError."""
 
-    # Name of its folder below the stage, and of its facts in the manifest
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of its folder below the stage, and of its facts in the manifest."""
 
     def bytes_needed(self) -> int:
         """About how much room the copy takes in the stage."""
@@ -56,3 +60,23 @@ class Source(Protocol):
 
     def settle(self, aside: Path) -> None:
         """The new data is good: forget what was kept outside of `aside`."""
+
+
+def of(part: Part) -> list[Source]:
+    """The sources of a part, in the order in which they are saved and put back."""
+    # They take the names above.
+    from lookout.backup.sources.files import FilesSource  # noqa: PLC0415
+    from lookout.backup.sources.postgresql import PostgresqlSource  # noqa: PLC0415
+    from lookout.backup.sources.prometheus import PrometheusSource  # noqa: PLC0415
+    from lookout.backup.sources.sqlite import SqliteSource  # noqa: PLC0415
+
+    found: list[Source] = []
+    if part.paths:
+        found.append(FilesSource(part.paths, part.exclude))
+    if part.sqlite:
+        found.append(SqliteSource(part.sqlite, part.timeout_seconds))
+    if part.postgresql:
+        found.append(PostgresqlSource(part.postgresql, part.timeout_seconds))
+    if part.prometheus:
+        found.append(PrometheusSource(part.prometheus, part.timeout_seconds))
+    return found

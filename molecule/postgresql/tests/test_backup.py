@@ -1,0 +1,126 @@
+"""Databases are saved while they are written to, proven elsewhere, and put back."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from database import Database
+from hosts import connect
+from parts import DRILL, PLACE, Registered
+
+CANNOT_JUDGE = 3
+EVERYTHING = "select string_agg(x.*::text, ' ' order by 1) from (select * from saved) x"
+OWNED = (
+    "select pg_get_userbyid(relowner), relacl from pg_class where relname = 'spots';"
+    " select datacl, datconnlimit, pg_get_userbyid(datdba)"
+    " from pg_database where datname = 'spots';"
+    " select extname from pg_extension order by 1"
+)
+# Every kind of value whose text depends on a setting
+MADE = (
+    "create table if not exists saved (id int primary key, f float8, r float4, n numeric,"
+    " at timestamptz, d date, i interval, b bytea, j jsonb, m money, c regclass, t text);"
+    " truncate saved; insert into saved select g, sqrt(g), 1.0 / g, g / 7.0, now(), current_date,"
+    " now() - '2026-01-01'::timestamptz, decode(md5(g::text), 'hex'), '{\"b\": 1, \"a\": [null]}',"
+    " 3.5, 'spots', 'Zoë \"' || g from generate_series(1, 5000) g"
+)
+
+
+@pytest.fixture
+def part(database: Database) -> Iterator[Registered]:
+    database.ask(MADE, "spots")
+    yield Registered(database.host, "postgresql")
+    database.ask("drop table if exists saved", "spots")
+
+
+def test_a_dump_and_what_is_told_of_it_are_of_one_moment(
+    database: Database, part: Registered
+) -> None:
+    """While somebody writes, and judged by nobody, as whom PostgreSQL runs."""
+    loop = "while :; do psql -qU postgres -d spots -c"
+    loop += " 'insert into saved (id) select max(id) + 1 from saved'; done"
+    way = ["podman", "exec", database.host.backend.name, "timeout", "60", "sh", "-c", loop]
+    with subprocess.Popen(way) as writer:
+        facts = part.assert_a_copy_is_good()["postgresql"]
+        database.host.check_output("pkill -f 'timeout 60 sh'")
+        writer.wait(30)
+    assert facts["version"] // 10000 == int(database.version)
+    assert sorted(facts["databases"]) == ["postgres", "private", "spots"]
+    assert facts["databases"]["spots"]["tables"]["public.saved"][0] > 5000
+    assert int(database.ask("select count(*) from saved", "spots")) > 5000
+    assert database.host.run("pgrep -u nobody postgres").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("truncate -s -200 postgresql/spots.dump", "spots: pg_restore ended with 1"),
+        ("truncate -s 0 postgresql/spots.dump", "spots: pg_restore ended with 1"),
+        ("cp postgresql/private.dump postgresql/spots.dump", "table public.saved is missing"),
+        ("rm postgresql/private.dump", "private.dump is missing"),
+        ("sed -i '/^CREATE ROLE viewer/,$d' postgresql/globals.sql", "role viewer is missing"),
+        ('sed -i \'s/"public.saved": .5000/"public.saved": [4999/\' ../drill.json', "had 4999"),
+    ],
+)
+def test_damage_is_found(part: Registered, command: str, said: str) -> None:
+    part.assert_damage_is_found(command, said)
+
+
+def test_a_newer_server_judges_an_older_dump_and_never_the_other_way(
+    database: Database, part: Registered
+) -> None:
+    part.drill()
+    other = connect("bookworm" if database.name == "trixie" else "trixie")
+    there = Registered(other, "postgresql")
+    other.check_output(f"rm -rf {DRILL}")
+    pack = f"podman exec {part.host.backend.name} tar -cC {PLACE} drill drill.json"
+    unpack = f"podman exec -i {other.backend.name} tar -xC {PLACE}"
+    subprocess.run(["bash", "-o", "pipefail", "-c", f"{pack} | {unpack}"], check=True, timeout=60)
+    done = there.run("judge", DRILL, user="nobody")
+    if database.name == "bookworm":
+        assert (done.rc, done.stdout) == (0, ""), done.stderr
+    else:
+        assert done.rc == CANNOT_JUDGE
+        assert "the dump is of PostgreSQL 17, this host has 15" in done.stderr
+
+
+def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
+    database: Database, part: Registered
+) -> None:
+    part.done("save")
+    before = [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")]
+    database.ask("drop table saved", "spots")
+    database.ask("create table later ()", "spots")
+    # What belongs to the whole server: a role that is gone comes back with its password.
+    database.ask("drop owned by viewer; drop role viewer", "spots")
+    refused = database.connect("viewer", "select 1")
+    assert refused.rc != 0
+    for _ in range(2):
+        part.done("put", "spots")
+    assert [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")] == before
+    assert database.connect("viewer", "select count(*) > 0 from spots").stdout.strip() == "t"
+    assert database.ask("select count(*) from pg_database where datname ~ '_before_'") == "1"
+    part.done("undo", "spots")
+    assert database.run("select 1 from saved", "spots").rc != 0
+    assert database.ask("select count(*) from later", "spots") == "0"
+    part.done("put")
+    part.done("settle")
+    assert [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")] == before
+    names = database.ask("select datname from pg_database order by 1").split()
+    assert names == ["postgres", "private", "spots", "template0", "template1"]
+
+
+def test_a_restore_that_fails_leaves_what_is_live(database: Database, part: Registered) -> None:
+    part.done("save")
+    part.host.check_output(f"truncate -s -200 {PLACE}/stage/postgresql/spots.dump")
+    database.ask("insert into saved (id) values (0)", "spots")
+    done = part.run("put")
+    assert done.rc == 1
+    assert "pg_restore ended with 1" in done.stderr
+    assert database.ask("select count(*) from saved", "spots") == "5001"
+    part.done("undo")
+    names = database.ask("select datname from pg_database order by 1").split()
+    assert names == ["postgres", "private", "spots", "template0", "template1"]
+    part.forget()
