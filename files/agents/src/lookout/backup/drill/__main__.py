@@ -1,0 +1,114 @@
+"""`python -m lookout.backup.drill --config FILE`: a systemd timer does it, or somebody by hand."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lookout.backup.drill import report, state
+from lookout.backup.drill.options import DrillOptions
+from lookout.backup.drill.results import ERROR, FAILED, PASSED, Drill
+from lookout.backup.drill.run import Order, drill, in_order
+from lookout.kit.metrics import write_textfile
+from lookout.kit.program import WRONG_CONFIGURATION, Kit, Program, ProgramError
+
+LOG = logging.getLogger("lookout.backup.drill")
+
+# Apart from 1, which is a program that broke down, and 2, a configuration that is wrong.
+STATUS = {PASSED: 0, FAILED: 3, ERROR: 4}
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", action="append", default=[], help="of these hosts alone; may be given again"
+    )
+    parser.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        help="of these parts alone, which leaves metrics and messages alone; may be given again",
+    )
+    parser.add_argument(
+        "--keep-scratch", action="store_true", help="leave what was restored for a look"
+    )
+
+
+PROGRAM = Program(
+    "restore_drill",
+    DrillOptions,
+    "Restore the newest backups into a scratch place and judge them. Ends with 0 when all are "
+    "good, with 3 when one is bad, with 4 when one could not be judged.",
+    arguments=_arguments,
+)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One drill at a time: the next one empties the scratch place."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ProgramError("another drill goes on: wait for its end") from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _tell(found: Drill, kit: Kit) -> None:
+    """A message for each host whose backup did not pass."""
+    for host in found.hosts:
+        if host.result == PASSED:
+            continue
+        lines = [*host.failures, *host.errors]
+        for part in host.parts:
+            lines += [f"{part.part}: {line}" for line in (*part.failures, *part.errors)]
+        means = "the backup is bad" if host.result == FAILED else "the backup could not be judged"
+        kit.reports.message(
+            f"restore drill of {host.host} on {found.instance}: {means}\n" + "\n".join(lines),
+            "error" if host.result == FAILED else "warning",
+            fingerprint=("restore_drill", host.host, host.result),
+            tags={"host": host.host, "result": host.result},
+        )
+
+
+def _keep(found: Drill, options: DrillOptions, kit: Kit) -> None:
+    """State, metrics and messages of a drill of whole hosts."""
+    states, unreadable = state.load(options.state_dir / "state.json")
+    if unreadable:
+        LOG.warning("%s: what was before is unknown", unreadable)
+    states = state.follow(states, found, options.hosts)
+    # Metrics first: what is kept for the next drill is worth less than what this one found.
+    write_textfile(state.metrics(states), options.metrics_file)
+    state.save(states, options.state_dir / "state.json")
+    _tell(found, kit)
+
+
+def serve(options: DrillOptions, kit: Kit) -> int:
+    """One drill; what it leaves behind are metrics, a report and messages."""
+    try:
+        hosts = in_order(kit.arguments.host, options.hosts)
+    except ValueError as error:
+        print(f"--host: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    order = Order(hosts, tuple(kit.arguments.part), kit.arguments.keep_scratch)
+    with _alone(options.state_dir):
+        found = drill(options, order)
+        if not found.partial:
+            _keep(found, options, kit)
+        page = report.write(found, options.reports_dir, options.keep_reports)
+    print(report.table(found))
+    LOG.info("%s in %.0f s; the report is %s", found.result, found.seconds, page)
+    return STATUS[found.result]
+
+
+if __name__ == "__main__":
+    sys.exit(PROGRAM.run(serve))
