@@ -58,6 +58,11 @@ def of_host(expr: str) -> str:
     return f'max by (instance, part) (label_join({expr}, "instance", "", "host"))'
 
 
+def since_of_host(what: str, unit: int) -> str:
+    """Hours or days since a moment that the store tells of a host's part."""
+    return f"(time() - {of_host(f'{STORE}_{what}_timestamp_seconds{{{HOST}}}')}) / {unit}"
+
+
 def drill_result() -> str:
     """0 passed, 1 failed, 2 error."""
     failed, error = (
@@ -100,6 +105,7 @@ def dashboard() -> Dashboard:
                 "Whether the disk that the repositories lie on is there.",
                 "short",
                 (f"min({STORE}_mounted{{{NODES}}})", "store"),
+                alerts=["BackupStoreNotMounted"],
                 values=MOUNTED,
             ),
             number(
@@ -178,15 +184,18 @@ def dashboard() -> Dashboard:
                     ),
                     Column(
                         "Newest at the store",
-                        "time() - " + of_host(f"{STORE}_newest_good_timestamp_seconds{{{HOST}}}"),
-                        "s",
+                        since_of_host("newest_good", HOUR),
+                        "h",
+                        ["backup_store_backup_age_hours", "backup_store_backup_age_critical_hours"],
+                        decimals=1,
                     ),
-                    Column(
-                        "Oldest at the store",
-                        "time() - " + of_host(f"{STORE}_oldest_timestamp_seconds{{{HOST}}}"),
-                        "s",
-                    ),
+                    Column("Oldest at the store", since_of_host("oldest", DAY), "d", decimals=0),
                     Column("Snapshots", of_host(f"{STORE}_snapshots{{{HOST}}}"), decimals=0),
+                ],
+                alerts=[
+                    "BackupPartFailed",
+                    "BackupStoreBackupMissing",
+                    "BackupStoreRetentionNotPruning",
                 ],
                 keys=("instance", "part"),
                 links={"instance": "/d/backups?var-instance=${__data.fields.instance}"},
@@ -230,6 +239,7 @@ def dashboard() -> Dashboard:
                     f"100 * min({STORE}_free_bytes{{{NODES}}} / {STORE}_size_bytes{{{NODES}}})",
                     "free",
                 ),
+                limits=["backup_store_free_percent", "backup_store_free_critical_percent"],
                 decimals=0,
             ),
             number(
@@ -241,33 +251,38 @@ def dashboard() -> Dashboard:
                     f"/ -(deriv({STORE}_free_bytes{{{NODES}}}[3d]) < 0))",
                     "full in",
                 ),
+                alerts=["BackupStoreFillingUp"],
                 empty="not filling",
                 decimals=0,
             ),
             number(
-                "Last maintenance",
-                "Since the store last forgot, pruned and checked without an error.",
-                "s",
-                (f"time() - min({STORE}_last_success_timestamp_seconds{{{NODES}}})", "since"),
+                "Last upkeep",
+                "Since the store last looked after its repositories.",
+                "h",
+                (ago(f"{STORE}_last_run", "", NODES, HOUR), "since"),
+                limits=["backup_store_run_age_hours"],
+                alerts=["BackupStoreUpkeepMissing"],
             ),
             number(
                 "Damaged repositories",
                 "Whose last check found something.",
                 "short",
                 (f"sum(1 - {STORE}_last_check_success{{{HOST}}})", "damaged"),
+                alerts=["BackupStoreCheckFailed"],
                 one_is=RED,
                 decimals=0,
             ),
             graph(
                 "Space",
-                "Free, and what will be in two days if it goes on as in the last one.",
+                "Free, and what will be in two days if it goes on as in the last three.",
                 "bytes",
                 (f"min({STORE}_size_bytes{{{NODES}}})", "size"),
                 (f"min({STORE}_free_bytes{{{NODES}}})", "free"),
                 (
-                    f"min(predict_linear({STORE}_free_bytes{{{NODES}}}[1d], 2 * 86400))",
+                    f"min(predict_linear({STORE}_free_bytes{{{NODES}}}[3d], 2 * {DAY}))",
                     "free in two days",
                 ),
+                alerts=["BackupStoreFillingUp", "BackupStoreAlmostFull"],
                 colours={"size": BLUE, "free": GREEN, "free in two days": ORANGE},
             ),
             graph(
@@ -275,12 +290,13 @@ def dashboard() -> Dashboard:
                 "What each takes on the disk.",
                 "bytes",
                 (f"max by (host) ({STORE}_repository_bytes{{{HOST}}})", "{{host}}"),
+                alerts=["BackupStoreRepositoryShrunk"],
                 stacked=True,
             ),
             table(
                 "Care of the repositories",
                 "Checked: all of it is read within a week, a share each night. Pruned: what was "
-                "forgotten is taken off the disk.",
+                "forgotten is taken off the disk. What is damaged is neither pruned nor copied.",
                 [
                     Column("Size", f"max by (host) ({STORE}_repository_bytes{{{HOST}}})", "bytes"),
                     Column(
@@ -288,10 +304,22 @@ def dashboard() -> Dashboard:
                         f"min by (host) ({STORE}_last_check_success{{{HOST}}})",
                         values=CHECKED,
                     ),
-                    Column("Checked", ago(f"{STORE}_last_check", "host", HOST), "s"),
-                    Column("Pruned", ago(f"{STORE}_last_prune", "host", HOST), "s"),
-                    Column("Second copy", ago(f"{STORE}_copy_last_success", "host", HOST), "s"),
+                    *(
+                        Column(
+                            name,
+                            ago(f"{STORE}_{what}", "host", HOST, HOUR),
+                            "h",
+                            [limit],
+                            decimals=1,
+                        )
+                        for name, what, limit in (
+                            ("Checked", "last_check", "backup_store_check_age_hours"),
+                            ("Pruned", "last_prune", "backup_store_prune_age_hours"),
+                            ("Second copy", "copy_last_success", "backup_store_copy_age_hours"),
+                        )
+                    ),
                 ],
+                alerts=["BackupStoreCheckFailed"],
                 keys=("host",),
             ),
             row("Drills"),
