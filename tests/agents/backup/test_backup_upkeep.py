@@ -384,13 +384,13 @@ def test_the_password_is_in_no_argument_and_in_no_message(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[str] = []
-    real = subprocess.run
+    real = subprocess.Popen
 
-    def seen(argv: list[str], **options: object) -> object:
+    def seen(argv: list[str], **options: Any) -> Any:
         called.extend(argv)
-        return real(argv, **options)  # type: ignore[call-overload]
+        return real(argv, **options)
 
-    monkeypatch.setattr(subprocess, "run", seen)
+    monkeypatch.setattr(subprocess, "Popen", seen)
     damage(store, "a missing index")
     store.once()
     assert called
