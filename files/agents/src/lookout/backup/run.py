@@ -35,7 +35,7 @@ from lookout.kit.program import Kit, Program, ProgramError
 log = logging.getLogger("lookout.backup")
 
 # A run that was killed holds the lock until its last process is gone, a moment later.
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 5.0
 
 ALL_SAVED, SOME_FAILED, NOTHING_SAVED, ANOTHER_RUNS = 0, 3, 4, 5
 
