@@ -25,10 +25,11 @@ p { margin: 0.5rem 0; } .dim { color: var(--dim); } a { color: inherit; }
 .passed { color: var(--passed); } .failed { color: var(--failed); } .error { color: var(--error); }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: 0.45rem 0.6rem 0.45rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
+  border-bottom: 1px solid var(--line); overflow-wrap: normal; }
 th { font-weight: 600; color: var(--dim); } .number { font-variant-numeric: tabular-nums; }
-ul { margin: 0.25rem 0; padding-left: 1.1rem; }
-.problems { background: var(--box); border-left: 3px solid currentColor; padding: 0.5rem 0.75rem; }
+ul { margin: 0; padding-left: 1.1rem; }
+.problems { background: var(--box); border-left: 3px solid currentColor; padding: 0.5rem 0.75rem;
+  margin: 0.5rem 0; }
 .problems li { color: var(--ink); }
 @media (max-width: 40rem) {
   thead { display: none; } table, tbody, tr, td { display: block; }
@@ -63,7 +64,7 @@ def of_history(reports: Sequence[tuple[str, Data]]) -> str:
     """The page that leads to all reports, the newest first."""
     rows = [
         (
-            f'<a href="{escape(name)}.html">{when(data["started"])}</a>',
+            f'<a href="{escape(name)}.html">{when(data["started"], short=True)}</a>',
             _result(data["result"]) + (" (some parts)" if data["partial"] else ""),
             ", ".join(
                 f"{escape(host['host'])} {_result(host['result'])}" for host in data["hosts"]
@@ -73,7 +74,7 @@ def of_history(reports: Sequence[tuple[str, Data]]) -> str:
         )
         for name, data in reports
     ]
-    columns = ("Drill", "Result", "Hosts", "Time to restore", "Whole drill")
+    columns = ("Drill (UTC)", "Result", "Hosts", "Time to restore", "Whole drill")
     told = f"<h1>Restore drills</h1><p>The last {len(rows)}, the newest first.</p>"
     return _page("Restore drills", told + _table(columns, rows))
 
@@ -102,7 +103,7 @@ def _host(host: Data, data: Data) -> str:
         (
             escape(part["part"]),
             _result(part["result"]),
-            when(part["saved"]),
+            when(part["saved"], short=True),
             "" if part["bytes"] is None else f"{part['bytes'] / _MEBIBYTE:.1f} MiB",
             seconds(part["restore_seconds"]),
             seconds(part["judge_seconds"]),
@@ -110,7 +111,7 @@ def _host(host: Data, data: Data) -> str:
         )
         for part in host["parts"]
     ]
-    columns = ("Part", "Result", "Data of", "Size", "Restored in", "Judged in", "Notes")
+    columns = ("Part", "Result", "Data of (UTC)", "Size", "Restored in", "Judged in", "Notes")
     wrong = _problems(host["result"], [*host["failures"], *host["errors"]], "")
     for part in host["parts"]:
         wrong += _problems(part["result"], [*part["failures"], *part["errors"]], part["part"])
