@@ -1,10 +1,12 @@
-"""Ratios side by side in one run: `make bench`, or one part: PART=site, postgresql, watchdog.
+"""Ratios side by side in one run: `make bench`, or one part: PART=site, postgresql, watchdog,
+backup.
 
 1. site.yml on a fresh host against one shell script that installs the same packages.
 2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
 3. An unchanged run limited to one host, in an inventory of 1 and of 20 hosts beside monitoring.
 4. PostgreSQL with the settings of role postgresql against Debian's own, by pgbench on one host.
 5. The watchdog against psutil's loop, monit and prometheus-process-exporter, in ms and MB.
+6. Backup and restore against plain restic and `cp -a` of the same data, and what memory they take.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from tests import bench_watchdog  # noqa: E402
+from tests import bench_backup, bench_watchdog  # noqa: E402
 
 RUN_ID = f"bench-{os.getpid()}"
 TESTBED = [sys.executable, str(ROOT / "molecule/shared/testbed.py")]
@@ -188,7 +190,17 @@ def measure_watchdog(_folder: Path) -> None:
     bench_watchdog.measure(f"{RUN_ID}-bench")
 
 
-PARTS = {"site": measure_site, "postgresql": measure_postgresql, "watchdog": measure_watchdog}
+def measure_backup(_folder: Path) -> None:
+    subprocess.run([*TESTBED, "up", RUN_ID], input=bench_backup.host(), text=True, check=True)
+    bench_backup.measure(f"{RUN_ID}-bench")
+
+
+PARTS = {
+    "site": measure_site,
+    "postgresql": measure_postgresql,
+    "watchdog": measure_watchdog,
+    "backup": measure_backup,
+}
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,7 @@ from tools.dashboards import build, limits  # noqa: E402
 FILES = sorted(ROOT.glob("roles/*/files/dashboards/*.json"))
 SHIPPED = {
     "alerts-overview",
+    "backups",
     "postgresql",
     "prometheus-alertmanager",
     "ralph-dcim",

@@ -19,6 +19,7 @@ from tools.dashboards.units import shown
         (0.0042, "s", None, "4.2 ms"),
         (90, "s", 1, "1.5 min"),
         (38, "m", None, "38 min"),
+        (30, "h", 1, "1.2 d"),
         (20, "d", 0, "20 days"),
         (3650, "d", 0, "10.0 years"),
         (1536, "bytes", 1, "1.5 KiB"),

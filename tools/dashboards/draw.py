@@ -29,6 +29,7 @@ COLOURS = {"green": "#56a64b", "orange": "#ff780a", "red": "#e02f44", "blue": "#
            "purple": "#8f3bb8"}  # fmt: skip
 EMPTY = "#ffd5d5"
 LEGEND_ROWS = 12
+HOURS_UP_TO_DAYS = 2
 # Share of a panel's width that is left free for names
 MARGIN = {"timeseries": 0.1, "stat": 0.02, "bargauge": 0.35, "table": 0.02, "state-timeline": 0.18}
 
@@ -86,6 +87,13 @@ def _moment(second: float) -> datetime:
     return datetime.fromtimestamp(second, UTC)
 
 
+def _clock(axes: Any) -> None:
+    """Hours below the axis of time, or days where they would say the same again and again."""
+    first, last = axes.get_xlim()
+    written = "%H:%M" if last - first < HOURS_UP_TO_DAYS else "%d %b"
+    axes.xaxis.set_major_formatter(dates.DateFormatter(written))
+
+
 def _lines(axes: Any, panel: Panel, answers: Answers) -> None:
     config, fixed = _defaults(panel), _fixed(panel)
     unit = config.get("unit", "")
@@ -110,7 +118,7 @@ def _lines(axes: Any, panel: Panel, answers: Answers) -> None:
     axes.set_ylim(bottom=0, top=config.get("max") or axes.get_ylim()[1] * 1.05)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
     axes.tick_params(labelsize=7)
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
+    _clock(axes)
     axes.grid(alpha=0.3)
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=6, frameon=False,
@@ -210,7 +218,7 @@ def _states(axes: Any, panel: Panel, answers: Answers) -> None:
             axes.barh(y, step / 86400, left=dates.date2num(_moment(t)), color=tint, height=0.8)
     axes.set_yticks(range(len(named)), [shorten(n or "?", 40) for n, _ in named], fontsize=7)
     axes.xaxis_date()
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
+    _clock(axes)
     axes.tick_params(axis="x", labelsize=7)
 
 

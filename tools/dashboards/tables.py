@@ -64,12 +64,12 @@ def table(
     about: str,
     columns: Sequence[Column],
     *,
-    key: str = "instance",
+    keys: Sequence[str] = ("instance",),
     alerts: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
     height: int = 8,
 ) -> Any:
-    """One row for each value of the label `key`, which every column's query groups by.
+    """One row for each value of the labels `keys`, which every column's query groups by.
 
     Args:
         links: column or label -> where a click on its cell leads.
@@ -84,7 +84,7 @@ def table(
         for letter, column in zip(ascii_uppercase, columns, strict=False)
     }
     made = made.with_transformation(d.DataTransformerConfig("merge", options={}))
-    made = _sorted(made.with_transformation(_organized([key, *names], names)), key)
+    made = _sorted(made.with_transformation(_organized([*keys, *names], names)), keys[0])
     for column in columns:
         made = made.override_by_name(column.name, column.properties())
     for field, url in (links or {}).items():
