@@ -174,7 +174,7 @@ def test_memory_that_cannot_be_read_is_said(
     stage = Stage(directory, memory_megabytes=1)
     stage.run(0.5)
     assert victim.poll() is None
-    assert stage.value("memory_unreadable_total") >= 1
+    assert (stage.value("memory_unreadable_total") or 0) >= 1
     assert caplog.text.count("no memory limit holds") == 1
 
 
