@@ -43,8 +43,8 @@ def restic(
     name = repository or host.backend.name.rpartition("-")[2]
     return host.run(
         f"{prefix} env RESTIC_PASSWORD_FILE={PASSWORD} RESTIC_CACHE_DIR=/root/cache"
-        f" RESTIC_PROGRESS_FPS=0.01 restic -o rclone.program='{ssh(host, folder)}' -o rclone.args=serve"
-        f" --repo rclone:{name} {arguments}"
+        f" RESTIC_PROGRESS_FPS=0.01 restic -o rclone.program='{ssh(host, folder)}'"
+        f" -o rclone.args=serve --repo rclone:{name} {arguments}"
     )
 
 
