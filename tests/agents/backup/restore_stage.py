@@ -109,6 +109,8 @@ class FakeUnits:
         self._folder, self._book = folder, book
 
     def ran(self, units: Sequence[str]) -> tuple[str, ...]:
+        if self._book.due(f"ran {' '.join(units)}"):
+            raise UnitsError("systemd does not answer")
         return tuple(unit for unit in units if (self._folder / unit).exists())
 
     def stop(self, units: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
@@ -17,7 +18,11 @@ import pytest
 from backup_stage import HOST, Stage
 
 from lookout.backup import sources
-from lookout.backup.restore.__main__ import PROGRAM
+from lookout.backup.options import RunOptions, Store
+from lookout.backup.restore import session, wishes
+from lookout.backup.restore.__main__ import PROGRAM, serve
+from lookout.backup.restore.context import AS_BEFORE, Context, Stop
+from lookout.kit.program import Kit
 
 Restore = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -148,3 +153,26 @@ def test_the_help_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert shown.startswith("usage: lookout-restore ")
     assert "3: a part failed and is as it was before" in shown
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_restore_that_failed_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, failed: bool
+) -> None:
+    told: list[str] = []
+    journal: list[str] = []
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("syslog.syslog", lambda _level, text: journal.append(text))
+
+    def stop(_context: Context) -> None:
+        raise Stop("alpha: it broke", AS_BEFORE, failed=failed)
+
+    monkeypatch.setattr(session, "run", stop)
+    options = RunOptions(instance=HOST, store=Store("store", "user", tmp_path))
+    parser = argparse.ArgumentParser()
+    wishes.add(parser)
+    kit = Kit("backup", options, parser.parse_args(["latest"]))
+    monkeypatch.setattr(kit.reports, "message", lambda text, **_: told.append(text))
+    assert serve(options, kit) == AS_BEFORE
+    assert told == (["restore on app1: alpha: it broke"] if failed else [])
+    assert journal == (["alpha: it broke"] if failed else [])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from restore_stage import RestoreStage, host
 
+from lookout.backup.restore import journal
 from lookout.backup.restore.context import AS_BEFORE, NEITHER, UNTOUCHED
 
 __all__ = ["host"]
@@ -288,3 +289,39 @@ def test_a_damaged_journal_stops_all_that_comes(host: RestoreStage) -> None:
     (host.kept()[0].folder / "restore.json").write_text("{")
     status, said = host.call("latest", "--yes")
     assert (status, "restore.json: cannot be read" in said) == (UNTOUCHED, True)
+
+
+def test_a_unit_that_nobody_can_tell_of_is_not_touched(host: RestoreStage) -> None:
+    host.book.fails["ran alpha.service"] = 1
+    status, said = host.call("latest", "alpha", "--yes")
+    assert (status, "alpha was not begun" in said) == (AS_BEFORE, True)
+    assert "stop alpha.service" not in host.book.lines
+    assert host.runs("alpha")
+    assert host.call("latest", "alpha", "--yes") == (0, "")
+
+
+def test_a_full_disk_does_not_bar_the_way_back(
+    host: RestoreStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fill(step: str) -> None:
+        if step == "placed alpha":
+            monkeypatch.setitem(vars(journal), "write_atomically", full)
+
+    host.book.before = fill
+    status, said = host.call("latest", "--yes")
+    assert (status, "No space left" in said) == (AS_BEFORE, True)
+    assert host.read("alpha") == "since"
+    assert host.runs("alpha")
+    monkeypatch.undo()
+    host.book.before = lambda _: None
+    assert host.call("latest", "--yes") == (0, "")
+
+
+def test_a_unit_that_was_ill_before_is_ill_afterwards(host: RestoreStage) -> None:
+    host.book.fails["stays alpha.service"] = 2
+    status, said = host.call("latest", "alpha", "--yes")
+    assert (status, "as it was before" in said) == (AS_BEFORE, True)
+    assert host.call("latest", "alpha", "--yes") == (0, "")

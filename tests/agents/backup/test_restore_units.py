@@ -47,11 +47,13 @@ def unit(active: str, kind: str = "simple", invocation: str = "1", load: str = "
     )
 
 
-def test_what_runs_starts_or_failed_is_wanted_again(host: Path) -> None:
+def test_what_runs_starts_failed_or_is_enabled_is_wanted_again(host: Path) -> None:
     for name, state in {"a": "active", "b": "inactive", "c": "failed", "d": "activating"}.items():
         (host / f"{name}.service").write_text(unit(state))
-    names = [f"{name}.service" for name in "abcde"]
-    assert Systemd().ran(names) == ("a.service", "c.service", "d.service")
+    (host / "e.service").write_text(unit("inactive") + "UnitFileState=enabled\n")
+    (host / "f.service").write_text(unit("inactive") + "UnitFileState=disabled\n")
+    names = [f"{name}.service" for name in "abcdefg"]
+    assert Systemd().ran(names) == tuple(f"{name}.service" for name in "acde")
     assert Systemd().ran([]) == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import syslog
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from lookout.backup.restore.fetch import CopyError
 from lookout.backup.restore.journal import Kept, State, all_kept
 from lookout.backup.restore.put import PutError, Putting, UndoError
 from lookout.backup.sources import SourceError
+
+log = logging.getLogger("lookout.backup.restore")
 
 _WORDS: Mapping[State, str] = {
     "waiting": "was not begun",
@@ -54,8 +57,11 @@ def put(context: Context, kept: Kept, manifests: Mapping[str, Manifest]) -> None
 
 
 def _finish(context: Context, kept: Kept) -> None:
-    kept.finish()
     fetch.forget(context.copies)
+    try:
+        kept.finish()
+    except OSError as error:
+        log.error("the end of the restore cannot be written down: %s", error)
     if not kept.journal.restored:
         # All of it is where it was.
         shutil.rmtree(kept.folder)

@@ -100,7 +100,7 @@ class Kept:
         return next(entry for entry in self.journal.entries if entry.part.name == part)
 
     def mark(self, part: str, state: State, ran: tuple[str, ...] | None = None) -> None:
-        """Write down what comes next for a part, before it is done."""
+        """Write down what comes next for a part, before it is done. Raises OSError."""
         entry = self.entry(part)
         ran = entry.ran if ran is None else ran
         self._replace(dataclasses.replace(entry, state=state, ran=ran))

@@ -13,8 +13,8 @@ from pathlib import Path
 from lookout.backup.manifest import Manifest
 from lookout.backup.parts import Part
 from lookout.backup.restore import fetch, live
-from lookout.backup.restore.journal import Entry, Kept
-from lookout.backup.restore.units import Units
+from lookout.backup.restore.journal import Entry, Kept, State
+from lookout.backup.restore.units import Units, UnitsError
 from lookout.backup.sources import Source
 
 log = logging.getLogger("lookout.backup.restore")
@@ -49,8 +49,14 @@ class Putting:
         Raises PutError when it is as it was before, UndoError when it is not.
         """
         started = time.monotonic()
+        entry = self.kept.entry(name)
         try:
-            self._forth(self.kept.entry(name), manifest)
+            if entry.state == "waiting":
+                self.kept.mark(name, "stopping", self.units.ran(entry.part.units))
+        except (UnitsError, OSError) as error:
+            raise PutError(f"{name}: {error}") from error
+        try:
+            self._forth(entry, manifest)
         except (Exception, KeyboardInterrupt) as error:
             # Whatever went wrong: a part that is half of each is the worst of all.
             why = str(error) or "it was interrupted"
@@ -62,8 +68,6 @@ class Putting:
 
     def _forth(self, entry: Entry, manifest: Manifest) -> None:
         part = entry.part
-        if entry.state == "waiting":
-            self.kept.mark(part.name, "stopping", self.units.ran(part.units))
         if part.units:
             log.info("%s: stops %s", part.name, ", ".join(part.units))
             self.units.stop(part.units)
@@ -89,8 +93,8 @@ class Putting:
         """Bring a part back to what it was before the restore. Raises UndoError."""
         entry = self.kept.entry(name)
         with _undisturbed():
+            self._note(name, "undoing")
             try:
-                self.kept.mark(name, "undoing")
                 self.units.stop(entry.part.units)
                 by_name = {source.name: source for source in self.sources(entry)}
                 for begun in reversed(self.kept.entry(name).begun):
@@ -100,9 +104,19 @@ class Putting:
             except Exception as error:
                 log.exception("%s cannot be brought back", name)
                 raise UndoError(f"{name}: it could not be brought back: {error}") from error
-            self.kept.mark(name, "as_before")
-        for problem in self.units.problems(entry.ran):
-            log.warning("%s is as it was before, and yet: %s", name, problem)
+            self._note(name, "as_before")
+        try:
+            for problem in self.units.problems(entry.ran):
+                log.warning("%s is as it was before, and yet: %s", name, problem)
+        except UnitsError as error:
+            log.warning("%s is as it was before, and yet: %s", name, error)
+
+    def _note(self, name: str, state: State) -> None:
+        """Write a step down if that can be done: a full disk must not bar the way back."""
+        try:
+            self.kept.mark(name, state)
+        except OSError as error:
+            log.error("%s: cannot be written down as %s: %s", name, state, error)
 
     def settle(self, name: str) -> None:
         """Forget what was there before the restore. Raises SourceError and OSError."""

@@ -24,7 +24,7 @@ class Units(Protocol):
     """The units of a host."""
 
     def ran(self, units: Sequence[str]) -> tuple[str, ...]:
-        """Which of them are wanted: they run, start, or failed."""
+        """Which of them are wanted: they run, start, failed, or start with the host."""
 
     def stop(self, units: Sequence[str]) -> None:
         """Stop them. Raises UnitsError unless all of them have ended."""
@@ -40,11 +40,18 @@ class Systemd:
     """The units of this host."""
 
     def ran(self, units: Sequence[str]) -> tuple[str, ...]:
-        """Which of them are wanted. One that failed counts: the restore may be what it needs."""
+        """Which of them are wanted. One that failed counts: the restore may be what it needs.
+
+        So does one that starts with the host: who stopped it did so before the restore, for it.
+        """
         return tuple(
             unit
             for unit, state in self._show(units).items()
-            if state["LoadState"] == "loaded" and state["ActiveState"] not in ("inactive", "")
+            if state["LoadState"] == "loaded"
+            and (
+                state["ActiveState"] not in ("inactive", "")
+                or state["UnitFileState"] in ("enabled", "enabled-runtime")
+            )
         )
 
     def stop(self, units: Sequence[str]) -> None:
@@ -86,7 +93,7 @@ class Systemd:
     def _show(units: Sequence[str]) -> dict[str, Properties]:
         if not units:
             return {}
-        names = "Id,LoadState,ActiveState,SubState,Result,Type,InvocationID"
+        names = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,Type,InvocationID"
         done = _systemctl("show", "--no-pager", f"--property={names}", "--", *units)
         blocks = done.stdout.strip().split("\n\n")
         if done.returncode != 0 or len(blocks) != len(units):
