@@ -1,4 +1,4 @@
-"""Give the standard input and output of a command to the first who connects: bridge.py PORT ARG…"""
+"""Give the standard input and output of a command to whoever connects: bridge.py PORT ARG…"""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
-    server.settimeout(60)
-    connection, _ = server.accept()
-    subprocess.run(sys.argv[2:], stdin=connection, stdout=connection, timeout=60, check=False)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            subprocess.run(
+                sys.argv[2:], stdin=connection, stdout=connection, timeout=60, check=False
+            )

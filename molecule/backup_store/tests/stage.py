@@ -33,13 +33,17 @@ def ssh(host: Host, folder: str = "/etc/lookout/backup.ssh") -> str:
 
 
 def restic(
-    host: Host, arguments: str, repository: str = "", folder: str = "/etc/lookout/backup.ssh"
+    host: Host,
+    arguments: str,
+    repository: str = "",
+    folder: str = "/etc/lookout/backup.ssh",
+    prefix: str = "",
 ) -> CommandResult:
     """restic on a host, against the store."""
     name = repository or host.backend.name.rpartition("-")[2]
     return host.run(
-        f"env RESTIC_PASSWORD_FILE={PASSWORD} RESTIC_CACHE_DIR=/root/cache RESTIC_PROGRESS_FPS=0.01"
-        f" restic -o rclone.program='{ssh(host, folder)}' -o rclone.args=serve"
+        f"{prefix} env RESTIC_PASSWORD_FILE={PASSWORD} RESTIC_CACHE_DIR=/root/cache"
+        f" RESTIC_PROGRESS_FPS=0.01 restic -o rclone.program='{ssh(host, folder)}' -o rclone.args=serve"
         f" --repo rclone:{name} {arguments}"
     )
 

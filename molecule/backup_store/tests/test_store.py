@@ -73,42 +73,46 @@ def leave_a_lock(host: Host) -> None:
 def test_of_sixty_nights_thirty_are_left_and_a_dead_lock_is_in_nobodys_way(host: Host) -> None:
     """With one that is dated ahead, one that is not good, and a lock that somebody left."""
     began = now()
+    # A name of its own, so that the test may be run again
+    part = f"part=nights{began:.0f}"
     host.check_output(f"install -m 0400 -o lookout-store {PASSWORDS}/store /tmp/password")
     host.check_output(
         "runuser -u lookout-store -- env RESTIC_PASSWORD_FILE=/tmp/password sh -ec %s",
         f"""
         save() {{ restic -q --no-cache -r {PATH}/store backup /etc/hostname --host store "$@"; }}
-        night() {{ save --tag part=etc --time "$(date -d "$1 days ago" '+%F %T')"; }}
+        night() {{ save --tag {part} --time "$(date -d "$1 days ago" '+%F %T')"; }}
         for day in $(seq 1 2 60); do night $day & other=$!; night $((day - 1)); wait $other; done
-        save --tag part=odd --time "$(date -d '59 days ago' '+%F %T')"
+        save --tag {part}odd --time "$(date -d '59 days ago' '+%F %T')"
         """,
     )
     made = sorted(
-        (one for one in snapshots(host) if one["tags"] == ["part=etc"]), key=lambda one: one["time"]
+        (one for one in snapshots(host) if one["tags"] == [part]), key=lambda one: one["time"]
     )
     assert len(made) == 60
     bad = made[50]["id"]
     for first in range(0, 60, 20):
         good = ",".join(f"good={one['id']}" for one in made[first : first + 20] if one["id"] != bad)
         save(host, "/etc/hostname", f"--tag record,{good}", began - (59 - first) * DAY)
-    ahead = save(host, "/etc/hostname", "--tag part=etc", began + 2 * DAY)
+    ahead = save(host, "/etc/hostname", f"--tag {part}", began + 2 * DAY)
     save(host, "/etc/hostname", f"--tag record,good={ahead}", began + 2 * DAY)
     leave_a_lock(host)
 
     status, metrics = upkeep()
     assert status == 0, journal(began)
-    left = [one for one in snapshots(host) if one["tags"] == ["part=etc"]]
+    left = [one for one in snapshots(host) if one["tags"] == [part]]
     assert {one["id"] for one in left} == {one["id"] for one in made[29:]} | {ahead}
-    assert [one["tags"] for one in snapshots(host) if one["tags"] == ["part=odd"]], (
+    assert [one["tags"] for one in snapshots(host) if one["tags"] == [f"{part}odd"]], (
         "never good: it stays"
     )
     assert "takes a lock away" in journal(began)
     assert host.check_output(f"ls {PATH}/store/locks") == ""
-    label = '{host="store",part="etc"}'
+    label = f'{{host="store",part="{part.removeprefix("part=")}"}}'
     assert metrics[f"snapshots{label}"] == 32
     assert abs(metrics[f"oldest_timestamp_seconds{label}"] - (began - 30 * DAY)) < 600
     assert abs(metrics[f"newest_good_timestamp_seconds{label}"] - began) < 600
-    assert 'newest_good_timestamp_seconds{host="store",part="odd"}' not in metrics
+    assert (
+        f"newest_good_timestamp_seconds{label.replace(part[5:], part[5:] + 'odd')}" not in metrics
+    )
     assert (
         metrics['last_check_success{host="store"}']
         == metrics['last_check_success{host="client"}']

@@ -248,6 +248,24 @@ def test_without_the_destination_nothing_is_touched(
     assert metrics["last_run_timestamp_seconds"] > metrics["last_success_timestamp_seconds"]
 
 
+def test_a_look_says_at_once_that_the_disk_is_gone_and_back(store: Store) -> None:
+    assert store.once() == 0
+    known = store.metrics()
+    state = store.options.state_file.read_bytes()
+    marker = store.options.path / MARKER
+    marker.rename(marker.with_suffix(".away"))
+    assert store_upkeep.look(store.options) == 0
+    gone = store.metrics()
+    assert gone["mounted"] == 0
+    assert gone['last_check_success{host="app1"}'] == 1
+    marker.with_suffix(".away").rename(marker)
+    assert store_upkeep.look(store.options) == 0
+    back = store.metrics()
+    assert back.pop("free_bytes") > 0
+    assert back == {name: value for name, value in known.items() if name != "free_bytes"}
+    assert store.options.state_file.read_bytes() == state, "a look is no night's work"
+
+
 # --- locks ---
 
 
@@ -384,13 +402,13 @@ def test_the_password_is_in_no_argument_and_in_no_message(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[str] = []
-    real = subprocess.run
+    real = subprocess.Popen
 
-    def seen(argv: list[str], **options: object) -> object:
+    def seen(argv: list[str], **options: Any) -> Any:
         called.extend(argv)
-        return real(argv, **options)  # type: ignore[call-overload]
+        return real(argv, **options)
 
-    monkeypatch.setattr(subprocess, "run", seen)
+    monkeypatch.setattr(subprocess, "Popen", seen)
     damage(store, "a missing index")
     store.once()
     assert called

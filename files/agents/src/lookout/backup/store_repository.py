@@ -1,4 +1,4 @@
-"""restic at the store: on the folder itself, as the user that owns it, without a cache."""
+"""restic at the store: on the folder itself, as the user that owns it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lookout.backup.store_options import Copy, StoreOptions, credential
 
 log = logging.getLogger("lookout.backup.store")
 
-# What one call may say of itself in an error
-LINES = 4
+# From SIGTERM to SIGKILL
+END_SECONDS = 20
 # Identifiers of one `restic forget`: argument lists have an end.
 MOST_AT_ONCE = 200
 LOCKED = "already locked"
@@ -70,6 +70,31 @@ class Locks:
         return len(dead)
 
 
+def _run(
+    argv: list[str], environment: Mapping[str, str], sent: str | None, timeout_seconds: float
+) -> subprocess.CompletedProcess[str] | None:
+    """A command to its end; None where it had to be ended, so that it can take its lock away."""
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        stdin=subprocess.PIPE if sent is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            out, err = process.communicate(sent, timeout_seconds)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            try:
+                process.communicate(timeout=END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return None
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
 class Kept:
     """One repository at the store, or its copy elsewhere."""
 
@@ -78,26 +103,20 @@ class Kept:
         self.host = host
         self._clock = clock
         self._environment = environment
-        # Flags that come before the verb
-        self.flags: tuple[str, ...] = ()
+        # Flags that come before the verb. Of a folder a cache would be a second copy of it.
+        self.flags: tuple[str, ...] = ("--no-cache",)
 
     def run(self, *arguments: str, sent: str | None = None) -> str:
         """What restic printed. Raises ResticError unless it ended with 0."""
         verb = arguments[0]
-        try:
-            done = subprocess.run(
-                ["restic", "--repo", self.where, "--no-cache", *self.flags, *arguments],
-                env={**os.environ, "GOGC": "25", **self._environment},
-                input=sent,
-                stdin=subprocess.DEVNULL if sent is None else None,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=max(1.0, self._clock.left()),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ResticError(f"restic {verb}: the time of this run is over", -1) from error
+        done = _run(
+            ["restic", "--repo", self.where, *self.flags, *arguments],
+            {**os.environ, "GOGC": "25", **self._environment},
+            sent,
+            max(1.0, self._clock.left()),
+        )
+        if done is None:
+            raise ResticError(f"restic {verb}: the time of this run is over", -1)
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
             words = " / ".join(line.strip() for line in said if line.strip())
@@ -154,6 +173,8 @@ def elsewhere(to: Copy, host: str, clock: Clock) -> Kept:
     kept = Kept(f"{to.to.rstrip('/')}/{host}", host, clock, environment)
     if to.to.startswith("sftp:"):
         kept.flags = ("-o", f"sftp.command={shlex.join(_sftp(to))}")
+    elif to.to.startswith("s3:"):
+        kept.flags = ()
     return kept
 
 
