@@ -57,8 +57,12 @@ class Registered:
         assert done.rc == 0, done.stdout + done.stderr
 
     def drill(self) -> None:
-        """Save it, and give a copy to nobody, as a drill restores it."""
+        """Save it, and restore it as a drill does."""
         self.done("save")
+        self._restore()
+
+    def _restore(self) -> None:
+        """Give a copy of what was saved to nobody."""
         self.host.check_output(f"rm -rf {DRILL} && cp -a {STAGE} {DRILL}")
         self.host.check_output(f"install -m 644 {STAGE}.json {DRILL}.json")
         self.host.check_output(f"chown -R nobody: {DRILL} && chmod 700 {DRILL}")
@@ -88,8 +92,8 @@ class Registered:
         return facts
 
     def assert_damage_is_found(self, command: str, said: str) -> None:
-        """Judge what a shell command leaves of the copy; it runs in its folder."""
-        self.drill()
+        """Judge what a shell command leaves of the last copy; it runs in its folder."""
+        self._restore()
         self.host.check_output(f"cd {DRILL} && {command}")
         found = "\n".join(self.judged())
         assert said in found

@@ -102,7 +102,7 @@ def test_its_samples_are_saved_proven_and_put_back(host: Host) -> None:
     assert 0 <= canary["at"] - canary["value"] < 15
     assert facts["series"]["by_job"]["prometheus"] > 100
 
-    one = f"$(ls -d prometheus/{next(iter(facts['blocks']))})"
+    one = f"prometheus/{next(iter(facts['blocks']))}"
     flip = f"printf x | dd of={one}/chunks/000001 bs=1 seek=2000 conv=notrunc"
     part.assert_damage_is_found(flip, "has changed: sha256")
     part.assert_damage_is_found(f"rm -r {one}", "is missing")
@@ -119,7 +119,7 @@ def test_its_samples_are_saved_proven_and_put_back(host: Host) -> None:
         part.done(step)
         part.done(step)
         host.check_output(f"systemctl start {UNIT}")
-        assert wait_for(lambda: query(host, "up"), 60)
+        assert wait_for(lambda: host.run(f"{CURL} {URL}/-/ready").rc == 0, 60)
         held = query(host, f"min_over_time(lookout:canary[1h]) < {at}")
         assert held[0]["value"][1] == str(facts["canaries"]["oldest"]["value"])
         assert host.file(f"{snapshots}").exists is kept

@@ -52,7 +52,8 @@ class Source(Protocol):
     def put(self, folder: Path, facts: Facts, aside: Path) -> None:
         """Make the live data what the copy is, and move what was there into `aside` (or rename it).
 
-        The part's units are stopped. Killed in the midst, another `put` or `undo` makes it good.
+        The part's units are stopped. `aside` is a folder of this restore alone: what is in it says
+        how far that came. Killed in the midst, another `put` or `undo` makes it good.
         """
 
     def undo(self, aside: Path) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 from lookout.backup.sources import SourceError
 
 # Of what a program said, so that a problem stays readable
-SAID_LINES = 3
+SAID_LINES = 5
 
 
 def as_user(user: str | None) -> dict[str, Any]:

@@ -109,9 +109,7 @@ class PostgresqlSource:
         yield from (f"{name} is not part of the backup" for name in sorted(found - wanted))
         if wanted - found:
             return
-        for name, digest in (facts.get("files") or {}).items():
-            if trees.digest(folder / name) != digest:
-                yield f"{name} is another file than was saved"
+        yield from (f"{name} is another file than was saved" for name in _changed(folder, facts))
         major, bin_dir = newest()
         if major < facts["version"] // 10000:
             raise CannotJudgeError(
@@ -138,6 +136,9 @@ class PostgresqlSource:
         for name in names:
             if name not in databases or not (folder / file_of(name)).exists():
                 raise SourceError(f"database {name} is not in the backup")
+        changed = _changed(folder, facts)
+        if changed:
+            raise SourceError(f"{', '.join(changed)} is another file than was saved")
         script = (folder / GLOBALS).read_text(encoding="utf-8")
         server.execute(MAINTENANCE, *sql.of_roles(script, about["roles"]))
         swap = Swap(server, aside)
@@ -164,6 +165,16 @@ class PostgresqlSource:
     def _about(self) -> dict[str, Any]:
         about: dict[str, Any] = sql.parsed("".join(self._live().execute(MAINTENANCE, sql.SERVER)))
         return about
+
+
+def _changed(folder: Path, facts: Facts) -> list[str]:
+    """Files that are not what was saved: PostgreSQL does not miss all that is missing."""
+    digests: dict[str, str] = facts.get("files") or {}
+    return [
+        name
+        for name, digest in digests.items()
+        if (folder / name).exists() and trees.digest(folder / name) != digest
+    ]
 
 
 def _restore(server: Server, name: str, known: dict[str, Any], file: Path) -> None:
@@ -200,7 +211,7 @@ def _judged(server: Server, folder: Path, facts: Facts) -> Iterator[str]:
             with server.session(scratch) as session:
                 found = contents(session)
         except SourceError as error:
-            if re.search(LACKS, str(error)):
+            if re.search(LACKS, str(error), re.IGNORECASE):
                 raise CannotJudgeError(f"{name}: {error}") from error
             yield f"{name}: {error}"
             continue
