@@ -205,6 +205,7 @@ def test_what_was_destroyed_comes_back_as_it_was(saved: dict[str, dict[str, obje
         assert since
         success = metrics(host)["lookout_backup_last_success_timestamp_seconds"]
         assert float(since[0]["value"][1]) < success, "no sample from before the backup"
+        host.check_output("lookout-restore --forget-aside --yes")
 
 
 def test_the_repositories_are_whole() -> None:
