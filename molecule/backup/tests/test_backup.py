@@ -184,6 +184,8 @@ def _destroy_and_restore(host: Host) -> tuple[int, str]:
     host.check_output(f"systemctl stop {UNITS}")
     for command in DESTROY.values():
         host.check_output(command)
+    # What a run of this test before left; without any it says so.
+    host.run("lookout-restore --forget-aside --yes")
     done = host.run("timeout 500 lookout-restore latest --yes")
     return done.rc, done.stdout + done.stderr
 
