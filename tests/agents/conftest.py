@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from backup_stage import new_repository, real_stage, stage
+
+# Fixtures of the backup's tests
+__all__ = ["new_repository", "real_stage", "stage"]
 
 
 @pytest.fixture(autouse=True)

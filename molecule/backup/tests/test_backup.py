@@ -132,7 +132,7 @@ def test_samples_are_linked_and_not_copied(host: Host) -> None:
     assert "/var/lib" in shown.split()
     linked = host.run(
         "systemd-run --quiet --pipe --wait -p ProtectSystem=strict -p ReadWritePaths=/var/lib"
-        " ln /var/lib/prometheus/metrics2/lock /var/lib/lookout/backup/linked"
+        " ln /var/lib/prometheus/alertmanager/nflog /var/lib/lookout/backup/linked"
     )
     assert linked.rc == 0, linked.stderr
     host.check_output("rm /var/lib/lookout/backup/linked")
@@ -145,7 +145,10 @@ def test_it_may_do_what_it_needs_and_no_more(host: Host) -> None:
     assert float(exposure[1]) <= 3.0
     host.run(f"systemctl reset-failed {UNIT}")
     begin(host)
-    pid = wait_for(lambda: main_pid(host, UNIT))
+    # Before that it is still systemd's.
+    comm = f"cat /proc/$(systemctl show --property=MainPID --value {UNIT})/comm"
+    assert wait_for(lambda: host.run(comm).stdout.strip() == "lookout-backup")
+    pid = main_pid(host, UNIT)
     try:
         status = host.check_output(f"cat /proc/{pid}/status")
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -181,6 +184,8 @@ def _destroy_and_restore(host: Host) -> tuple[int, str]:
     host.check_output(f"systemctl stop {UNITS}")
     for command in DESTROY.values():
         host.check_output(command)
+    # What a run of this test before left; without any it says so.
+    host.run("lookout-restore --forget-aside --yes")
     done = host.run("timeout 500 lookout-restore latest --yes")
     return done.rc, done.stdout + done.stderr
 
@@ -202,6 +207,7 @@ def test_what_was_destroyed_comes_back_as_it_was(saved: dict[str, dict[str, obje
         assert since
         success = metrics(host)["lookout_backup_last_success_timestamp_seconds"]
         assert float(since[0]["value"][1]) < success, "no sample from before the backup"
+        host.check_output("lookout-restore --forget-aside --yes")
 
 
 def test_the_repositories_are_whole() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from lookout.backup.reach import Status, StoreError, UnreachableError
 from lookout.backup.state import NOT_COPIED
 
 NOW = 1_800_000_000.0
+# `make test-faults` does more of them.
+KILLS = int(os.environ.get("LOOKOUT_BACKUP_KILLS", "2"))
 
 
 def test_every_part_is_saved_with_its_manifest_and_the_record_names_them_good(
@@ -296,7 +299,10 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_hinders_the_next
     for name in ("alpha", "beta"):
         real_stage.part(name, os.urandom(3_000_000).hex())
     sources = [str(Path(__file__).parent), str(Path(run.__file__).parents[2])]
-    for seconds in (0.4, 0.9, 1.6):
+    # Its start takes half a second, a whole run with two parts three or so.
+    for number in range(KILLS):
+        seconds = random.uniform(0.3, 4.0)  # noqa: S311
+        print(f"kill {number}: after {seconds:.2f} s")
         started = subprocess.Popen([sys.executable, "-c", KILLED, str(real_stage.root), *sources])
         time.sleep(seconds)
         started.send_signal(signal.SIGKILL)
