@@ -19,7 +19,7 @@ from backup_stage import HOST, PLENTY, Copied, Stage
 from lookout.backup import manifest, run
 from lookout.backup.parts import Part
 from lookout.backup.reach import Status, StoreError, UnreachableError
-from lookout.backup.state import NOT_COPIED
+from lookout.backup.state import NOT_COPIED, load
 
 NOW = 1_800_000_000.0
 # `make test-faults` does more of them.
@@ -267,6 +267,22 @@ def test_a_damaged_state_is_begun_anew(stage: Stage) -> None:
     stage.options.state_file.write_text('{"version": 1, "last_att')
     assert stage.run(now=NOW) == run.ALL_SAVED
     assert stage.state().last_success == NOW
+
+
+def test_what_a_restore_left_halfway_does_not_pass_for_a_backup(stage: Stage) -> None:
+    stage.part("wiki")
+    stage.part("shop")
+    entry = {"part": {"name": "shop", "paths": ["/srv/shop"]}, "snapshot": "a", "time": 1.0}
+    journal = {"host": HOST, "started": 1.0, "entries": [{**entry, "state": "putting"}]}
+    folder = stage.options.stage_dir.parent / "aside/20261126T000000Z"
+    folder.mkdir(parents=True)
+    (folder / "restore.json").write_text(json.dumps(journal))
+    assert stage.run() == run.SOME_FAILED
+    assert "shop: its restore was interrupted" in stage.reported[0]
+    state, _ = load(stage.options.state_file)
+    assert (state.parts["wiki"].exit_code, state.parts["shop"].exit_code) == (0, 255)
+    (folder / "restore.json").write_text(json.dumps({**journal, "finished": True}))
+    assert stage.run() == run.ALL_SAVED
 
 
 def test_a_success_of_a_clock_that_was_ahead_is_forgotten_by_the_next_run(stage: Stage) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +40,16 @@ class Plan:
     broken: dict[str, str]
     # Only some of the host's parts were asked for.
     partial: bool = False
+
+    def without(self, half_restored: Iterable[str]) -> Plan:
+        """As long as nobody finished a restore, its parts must not pass for good ones."""
+        why = "its restore was interrupted: `lookout-restore --resume` or `--undo`, then again"
+        halves = [part.name for part in self.parts if part.name in set(half_restored)]
+        return replace(
+            self,
+            parts=tuple(part for part in self.parts if part.name not in halves),
+            broken=self.broken | dict.fromkeys(halves, why),
+        )
 
 
 @dataclass(frozen=True)

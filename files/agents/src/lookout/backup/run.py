@@ -27,8 +27,10 @@ from lookout.backup.night import Night, Plan, Result, plan
 from lookout.backup.options import RunOptions
 from lookout.backup.reach import Client, StoreError
 from lookout.backup.restic import ResticError
+from lookout.backup.restore.journal import half_restored
 from lookout.backup.save import MEBIBYTE, Saver
 from lookout.backup.state import PartState, State
+from lookout.kit.config import ConfigError
 from lookout.kit.metrics import write_textfile
 from lookout.kit.program import Kit, Program, ProgramError
 
@@ -124,6 +126,7 @@ def run(config: RunOptions, kit: Kit, client: Client, saver: Saver) -> int:
     if wrong:
         log.warning("%s: what was before is unknown", wrong)
     work = plan(config.parts_dir, kit.arguments.part)
+    work = work.without(half_restored(config.stage_dir.parent / "aside"))
     state = former.begin(now)
     if work.partial:
         state = replace(state, last_attempt=former.last_attempt)
@@ -183,7 +186,7 @@ def serve(config: RunOptions, kit: Kit) -> int:
     except LockedError as error:
         log.error("%s", error)
         return ANOTHER_RUNS
-    except (StoreError, ResticError) as error:
+    except (StoreError, ResticError, ConfigError) as error:
         log.error("%s", error)
         return NOTHING_SAVED
 

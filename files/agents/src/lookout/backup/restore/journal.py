@@ -132,3 +132,14 @@ class Kept:
 def all_kept(aside: Path) -> list[Kept]:
     """What former restores left, the oldest first. A folder without a journal was never used."""
     return [Kept.read(file.parent) for file in sorted(aside.glob(f"*/{NAME}"))]
+
+
+def half_restored(aside: Path) -> list[str]:
+    """Parts that a restore was interrupted in: what they are now is neither old nor new."""
+    return [
+        entry.part.name
+        for kept in all_kept(aside)
+        if not kept.journal.finished
+        for entry in kept.journal.entries
+        if entry.state not in _SETTLED
+    ]
