@@ -115,8 +115,9 @@ class Trial:
 
 def ask(host: Host, query: str) -> list[Any]:
     """What Prometheus says."""
-    url = f"https://127.0.0.1:9090/api/v1/query?query={query}"
-    return list(json.loads(host.check_output(f"{CURL} '{url}'"))["data"]["result"])
+    url = "https://127.0.0.1:9090/api/v1/query"
+    shown = host.check_output(f"{CURL} --get --data-urlencode %s {url}", f"query={query}")
+    return list(json.loads(shown)["data"]["result"])
 
 
 def repository_is_whole(store: Host, name: str) -> None:
