@@ -15,7 +15,8 @@ RIGHT, WRONG = "alice:correct horse battery", "alice:correct horse cavalry"
 @pytest.mark.parametrize(
     ("origin", "target", "ports"),
     [
-        ("web", "mon", [80, 443]),  # 4040 is for monitoring hosts, the rest is on loopback
+        # ssh is how backups come in; 4040 is for monitoring hosts, the rest is on loopback
+        ("web", "mon", [22, 80, 443]),
         ("mon", "web", [9100, 9701]),
     ],
 )
