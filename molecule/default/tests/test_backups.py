@@ -36,7 +36,7 @@ def test_the_drill_passes(mon: Host) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     report = json.loads(mon.file(f"{REPORTS}/latest.json").content_string)
     [drilled] = report["hosts"]
-    assert {part["name"]: part["result"] for part in drilled["parts"]} == dict.fromkeys(
+    assert {part["part"]: part["result"] for part in drilled["parts"]} == dict.fromkeys(
         PARTS, "passed"
     )
     assert report["result"] == "passed"
