@@ -122,6 +122,20 @@ def test_every_part_is_saved_and_said_to_be(host: Host) -> None:
     assert host.run("lookout-backup --dry-run").rc == 0
 
 
+@pytest.mark.usefixtures("saved")
+def test_a_host_gets_the_backup_of_another_one_only_where_that_is_allowed() -> None:
+    trixie, bookworm = connect("trixie"), connect("bookworm")
+    bookworm.check_output("rm -rf /root/other")
+    done = bookworm.run("lookout-restore latest models --host trixie --to /root/other")
+    assert done.rc == 0, done.stderr
+    model = "/var/lib/models/forecast.bin"
+    copy = bookworm.check_output(f"sha256sum < /root/other/models/files{model}")
+    assert copy == trixie.check_output(f"sha256sum < {model}")
+    refused = trixie.run("lookout-restore latest models --host bookworm --to /root/other")
+    assert refused.rc == 1
+    assert not trixie.file("/root/other/models/files").exists
+
+
 def test_samples_are_linked_and_not_copied(host: Host) -> None:
     """In the unit's own view of the system: a link does not lead from one mount to another."""
     shown = host.check_output(
