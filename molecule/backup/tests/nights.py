@@ -122,6 +122,10 @@ def ask(host: Host, query: str) -> list[Any]:
 
 def repository_is_whole(store: Host, name: str) -> None:
     """Read all of a repository, as the store may."""
+    store.check_output(
+        "install -o lookout-store -m 0400"
+        f" /etc/lookout/backup_store.passwords/{name} /run/password_{name}"
+    )
     checked = store.run(
         f"runuser -u lookout-store -- restic --repo /backup/monitoring/{name} --no-cache check"
         f" --no-lock --read-data --password-file /run/password_{name}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from hosts import connect, wait_for
-from nights import UNIT, Trial, begin, end, failed, journal, metrics
+from nights import UNIT, Trial, begin, end, failed, journal, metrics, repository_is_whole
 from testinfra.host import Host
 from units import main_pid
 
@@ -130,6 +130,7 @@ def test_a_store_that_gets_full_in_the_midst_fails_the_part(trial: Trial) -> Non
         assert re.search("part good: NOT saved: (restic backup ended with 1|it took)", done.said)
     finally:
         store.check_output("sh -c 'umount /backup && umount /mnt'")
+    trial.part("good", paths=[path])
     assert trial.run(reserve_megabytes=0).status == ALL_SAVED
 
 
@@ -172,3 +173,4 @@ def test_killed_at_any_point_it_leaves_nothing_in_the_way_of_the_next(host: Host
     assert end(host) == ALL_SAVED, journal(host)
     assert failed(metrics(host)) == set()
     assert host.run("ls -A /var/lib/prometheus/metrics2/snapshots").stdout == ""
+    repository_is_whole(host, HOSTS[0])

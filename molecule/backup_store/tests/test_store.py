@@ -310,6 +310,8 @@ def test_a_host_that_is_removed_is_not_let_in_and_a_run_that_died_is_gone_on_wit
     for name in ("backup_client.repository", "backup_store_store.identity"):
         (SECRETS / name).unlink()
     host.check_output(f"install -d -o lookout-store {PATH}/.new-client/keys")
+    # And what a disk says of its owners on a machine that was built anew
+    host.check_output(f"chown -R 4711:4711 {PATH}/store")
     client.check_output(
         "sh -c 'cd /etc/lookout/backup.ssh && echo half > key.new && rm known_hosts'"
     )
@@ -321,4 +323,9 @@ def test_a_host_that_is_removed_is_not_let_in_and_a_run_that_died_is_gone_on_wit
     assert host.check_output(f"cat {PASSWORDS}/client") == password
     assert client.run(f"{ssh(client)} status client").rc == 0
     assert snapshots(client)
+    strangers = (
+        f"find {PATH} -mindepth 1 -not -user lookout-store -not -name {MARKER.rpartition('/')[2]}"
+    )
+    assert host.check_output(strangers) == ""
+    assert snapshots(host)
     assert changed_tasks(done)

@@ -129,6 +129,8 @@ def test_a_removed_host_leaves_no_trace(mon: Host, late: dict[str, Any]) -> None
         assert after[kind] - before == set(), f"{kind} left behind"
         assert before - after[kind] == set(), f"{kind} taken away that were there before"
     assert mon.run("find / -xdev -name 'late.yml' | grep .").rc == 1
+    assert mon.run("grep -w late /var/lib/lookout/store/.ssh/authorized_keys").rc == 1
+    assert not mon.file("/etc/lookout/backup_store.passwords/late").exists
     wait_for(lambda: not query(mon, 'up{instance="late"}'), 60, "late is still scraped")
 
 

@@ -175,6 +175,15 @@ def test_what_is_not_ours_stays() -> None:
     assert "lonely" not in {s.id for s in left}
 
 
+def test_of_a_host_that_has_nothing_to_save_the_last_records_are_kept() -> None:
+    nights = [record(day) for day in range(60)]
+    assert forgettable(nights, RULE, at(59.1)) == nights[:29]
+    # Also weeks after the last one; what is dated ahead counts for nothing.
+    assert forgettable([*nights, record(400)], RULE, at(200)) == nights[:29]
+    # One part that was never good: nobody knows what its records are worth.
+    assert forgettable([*nights, made("a", 3)], RULE, at(59.1)) == []
+
+
 def test_of_a_copy_the_records_name_the_originals() -> None:
     copied = [
         Snapshot(f"copy-{day}", at(day), "app1", ("part=a",), original=f"a-{day}")

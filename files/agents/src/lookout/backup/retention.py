@@ -66,6 +66,10 @@ def _records(
 ) -> list[Snapshot]:
     """The records that are older than the window and name nothing that stays."""
     newest = max(newest_good(snapshots, now).values(), default=None)
+    if newest is None and not any(one.part for one in snapshots):
+        # A host that has nothing to save says so every night: its records name nothing.
+        told = (one.time for one in snapshots if RECORD in one.tags and one.time <= now)
+        newest = max(told, default=None)
     if newest is None:
         return []
     before = min(now, newest) - rule.keep_days * DAY_SECONDS
