@@ -327,7 +327,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_hinders_the_next
     assert real_stage.good() == {"alpha", "beta"}
     assert list(real_stage.options.stage_dir.iterdir()) == []
     repository = real_stage.client.repository(HOST)
-    # A restic that ended a moment after its run left its lock, which keeps no backup from being made.
+    # A restic that ended a moment after its run left its lock, which hinders no backup.
     repository.unlock()
     checked = repository.run("check", timeout_seconds=60)
     assert checked.returncode == 0, checked.stderr
