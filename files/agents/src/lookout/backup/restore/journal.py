@@ -115,7 +115,9 @@ class Kept:
         entries = tuple(
             entry if one.part.name == entry.part.name else one for one in self.journal.entries
         )
-        self.journal = dataclasses.replace(self.journal, entries=entries)
+        # Who undoes one that has ended begins anew: until it is back, it is under way again.
+        finished = self.journal.finished and entry.state in _SETTLED
+        self.journal = dataclasses.replace(self.journal, entries=entries, finished=finished)
         self._write()
 
     def finish(self) -> None:
