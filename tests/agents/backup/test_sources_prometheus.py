@@ -19,7 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.backup.parts import Prometheus
-from lookout.backup.sources import CannotJudgeError, SourceError, prometheus, prometheus_api
+from lookout.backup.sources import (
+    CannotJudgeError,
+    SourceError,
+    prometheus,
+    prometheus_api,
+    trees,
+)
 from lookout.backup.sources.prometheus import PrometheusSource, moments, own_leftovers
 from lookout.backup.sources.prometheus_api import Api
 from lookout.backup.sources.trees import user_name
@@ -148,6 +154,29 @@ def test_the_snapshot_is_taken_over_by_links_and_deleted(
     assert facts["blocks"][ULID]["from"] == NOW - 7200
     assert (stage / ULID / "index").stat().st_size == 50
     assert set(facts["canaries"]) == {"oldest", "hour", "newest"}
+
+
+def test_a_link_in_the_place_of_the_snapshots_gives_nothing_away(
+    source: PrometheusSource, stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(os, "chown", lambda *args, **_: given.append(args))
+    (tmp_path / "others").mkdir()
+    (tmp_path / "data/snapshots").symlink_to(tmp_path / "others")
+    with pytest.raises(SourceError, match="snapshots is no folder"):
+        source.save(stage)
+    assert given == []
+    assert list((tmp_path / "others").iterdir()) == []
+
+
+def test_a_linked_file_keeps_its_owner(
+    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(Path(path).name))
+    trees.copy(block(tmp_path), stage / ULID, link=True)
+    assert sorted(given) == [ULID, "chunks"]
 
 
 def test_what_a_killed_run_left_is_deleted_by_the_next_one(

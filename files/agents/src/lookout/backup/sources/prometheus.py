@@ -171,9 +171,7 @@ class PrometheusSource:
         before = (
             [path.name for path in self._snapshots.iterdir()] if self._snapshots.is_dir() else []
         )
-        self._snapshots.mkdir(exist_ok=True)
-        if os.geteuid() == 0:
-            shutil.chown(self._snapshots, self.server.user, trees.user_group(self.server.user))
+        self._make_snapshots()
         now = time.time()
         note = json.dumps({"at": now, "before": before})
         write_atomically(self._snapshots / ASKED, note, 0o600)
@@ -190,6 +188,25 @@ class PrometheusSource:
         first = min(block["from"] for block in held.values())
         facts = {"blocks": held, **ask(api, now, first)}
         write_atomically(folder / FACTS, json.dumps(facts), 0o600)
+
+    def _make_snapshots(self) -> None:
+        """Have the folder, which is the server's.
+
+        Whoever got hold of the server can put a link there: it must not give away where that leads.
+        """
+        with contextlib.suppress(FileExistsError):
+            self._snapshots.mkdir()
+        way = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            made = os.open(self._snapshots, way)
+        except NotADirectoryError as error:
+            raise SourceError(f"{self._snapshots} is no folder") from error
+        try:
+            if os.geteuid() == 0:
+                user = self.server.user
+                os.fchown(made, trees.user_id(user), trees.user_group(user))
+        finally:
+            os.close(made)
 
     def _take(self, snapshot: Path, folder: Path) -> None:
         for path in sorted(snapshot.iterdir()):

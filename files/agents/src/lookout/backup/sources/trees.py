@@ -98,11 +98,17 @@ def copy(
             folders.append((path, to, about))
             continue
         try:
+            linked = False
             if stat.S_ISLNK(about.st_mode):
                 to.symlink_to(os.readlink(path))
-            elif not (link and _linked(path, to)):
-                copy_file(path, to)
-            _dress(path, to, owner(path, about) if owner else (about.st_uid, about.st_gid))
+            else:
+                linked = link and _linked(path, to)
+                if not linked:
+                    copy_file(path, to)
+            # A second name has all that the first one has; and if another file has taken the place
+            # of the one that was looked at, it must not get that one's owner.
+            if owner or not linked:
+                _dress(path, to, owner(path, about) if owner else (about.st_uid, about.st_gid))
             copied += 1
         except FileNotFoundError:
             if path == source:
