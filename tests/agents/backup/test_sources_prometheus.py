@@ -298,6 +298,15 @@ def test_damage_is_found_before_a_server_is_started(  # noqa: PLR0917
     assert said in next(judged)
 
 
+def test_only_blocks_are_given_to_a_server(
+    stage: Path, facts: dict[str, Any], source: PrometheusSource, tmp_path: Path
+) -> None:
+    facts["blocks"]["queries.active"] = {}
+    (stage / "queries.active").symlink_to(tmp_path / "anything")
+    (said,) = source.judge(stage, facts, stage)
+    assert said == "the manifest names 'queries.active', which is no block"
+
+
 def test_a_good_copy_is_judged_by_a_prometheus_or_not_at_all(
     stage: Path, facts: dict[str, Any], source: PrometheusSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,6 +233,11 @@ class PrometheusSource:
         if not wanted or not facts.get("canaries"):
             yield "the manifest tells of no samples: there is nothing to compare with"
             return
+        strange = [name for name in wanted if not re.fullmatch(BLOCK, name)]
+        if strange:
+            # Such as the log, into which the server would write
+            yield f"the manifest names {strange[0]!r}, which is no block"
+            return
         known = {*wanted, FACTS}
         found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         yield from (f"{name} is not part of the backup" for name in sorted(found - known))
