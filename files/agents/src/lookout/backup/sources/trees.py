@@ -98,13 +98,7 @@ def copy(
             folders.append((path, to, about))
             continue
         try:
-            linked = False
-            if stat.S_ISLNK(about.st_mode):
-                to.symlink_to(os.readlink(path))
-            else:
-                linked = link and _linked(path, to)
-                if not linked:
-                    copy_file(path, to)
+            linked = _copied(path, to, about, link=link)
             # A second name has all that the first one has; and if another file has taken the place
             # of the one that was looked at, it must not get that one's owner.
             if owner or not linked:
@@ -124,6 +118,17 @@ def copy(
     if vanished and not copied:
         raise SourceError(f"{source}: all of its {vanished} files vanished while it was copied")
     return copied
+
+
+def _copied(source: Path, target: Path, about: os.stat_result, *, link: bool) -> bool:
+    """Copy what is no folder; whether the copy is a second name of the same file."""
+    if stat.S_ISLNK(about.st_mode):
+        target.symlink_to(os.readlink(source))
+        return False
+    if link and _linked(source, target):
+        return True
+    copy_file(source, target)
+    return False
 
 
 def _linked(source: Path, target: Path) -> bool:
