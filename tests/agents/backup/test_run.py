@@ -104,6 +104,34 @@ def test_a_way_that_breaks_at_the_end_does_not_spoil_the_whole_night(
     assert stage.good() == {"alpha"}
 
 
+@pytest.mark.parametrize(
+    ("journal", "saved"),
+    [
+        ('{"finished": true, "entries": [{"a key of another version": 1}]}', {"alpha", "beta"}),
+        (
+            '{"finished": false, "entries": [{"part": {"name": "beta"}, "state": "putting"}, '
+            '{"part": {"name": "alpha", "more": 1}, "state": "waiting"}]}',
+            {"alpha"},
+        ),
+        ("{", set()),
+    ],
+)
+def test_what_a_restore_left_halfway_is_not_saved_and_all_else_is(
+    stage: Stage, journal: str, saved: set[str]
+) -> None:
+    stage.part("alpha")
+    stage.part("beta")
+    kept = stage.options.stage_dir.parent / "aside/20261126T000000.000000Z"
+    kept.mkdir(parents=True)
+    (kept / "restore.json").write_text(journal)
+    status = stage.run()
+    assert stage.good() == saved
+    assert status == (run.ALL_SAVED if len(saved) == 2 else run.SOME_FAILED)
+    assert len(stage.reported) == (status != run.ALL_SAVED)
+    failed = {name for name, part in stage.state().parts.items() if part.exit_code}
+    assert failed == {"alpha", "beta"} - saved
+
+
 def test_what_failed_once_is_good_again_the_next_night(stage: Stage) -> None:
     data = stage.part("alpha")
     data.rename(data.with_suffix(".away"))
