@@ -216,6 +216,22 @@ def test_blocks_are_copied_where_they_cannot_be_linked(
     assert (stage / ULID / "chunks/000001").read_bytes() == b"c" * 100
 
 
+def test_samples_that_must_be_copied_do_not_fill_the_disk(
+    source: PrometheusSource, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(18, "another filesystem")
+
+    usage = shutil.disk_usage(stage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=256 << 20))
+    source.save(stage)
+    shutil.rmtree(stage / ULID)
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(SourceError, match=r"on another filesystem than .* 256 MiB free"):
+        source.save(stage)
+    assert not (stage / ULID).exists()
+
+
 # --- what it answers ---
 
 

@@ -34,6 +34,8 @@ ASKED_SECONDS = 60
 # Scrapes of that moment have arrived.
 SETTLED_SECONDS = 30
 HOUR_SECONDS = 3600
+# Of the disk of the stage, for those who go on working there
+SPARE_BYTES = 256 << 20
 
 
 def own_leftovers(names: Sequence[str], asked: Mapping[str, Any]) -> list[str]:
@@ -209,6 +211,15 @@ class PrometheusSource:
             os.close(made)
 
     def _take(self, snapshot: Path, folder: Path) -> None:
+        file = next((path for path, _ in trees.walk(snapshot) if path.is_file()), None)
+        if file and not trees.can_link(file, folder / ".link"):
+            # Copied as a whole, then: the disk of the stage is rarely made for that.
+            needed, free = trees.size(snapshot), shutil.disk_usage(folder).free
+            if needed + SPARE_BYTES > free:
+                raise SourceError(
+                    f"its samples are on another filesystem than {folder}, which has {free >> 20}"
+                    f" MiB free, and a copy of them needs {needed >> 20}"
+                )
         for path in sorted(snapshot.iterdir()):
             trees.copy(path, folder / path.name, link=True)
 

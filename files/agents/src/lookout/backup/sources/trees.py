@@ -142,6 +142,14 @@ def _linked(source: Path, target: Path) -> bool:
     return True
 
 
+def can_link(source: Path, target: Path) -> bool:
+    """Whether files get a second name there, and need no room."""
+    if not _linked(source, target):
+        return False
+    target.unlink()
+    return True
+
+
 def copy_file(source: Path, target: Path) -> None:
     """The bytes as they are at one moment, if the writer lets them alone for that long."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
