@@ -340,6 +340,7 @@ def test_a_manifest_without_samples_proves_nothing(source: PrometheusSource, sta
     ("program", "raised", "said"),
     [
         ("exit 3", CannotJudgeError, "does not start on this host: it ended with 3"),
+        ("ls $data/* >/dev/null 2>&1 && kill -9 $$", CannotJudgeError, "Prometheus was killed"),
         (
             "ls $data/* >/dev/null 2>&1 || exec python3 -m http.server -d answers ${address##*:}",
             SourceError,
