@@ -157,8 +157,8 @@ def kept(host: Host) -> Iterator[None]:
 
 DAMAGE = {
     "a flipped bit in a pack, a flipped bit in an index": (
-        "f=$(find store/data -type f -size +1k | head -1); flip $f 400",
-        "f=$(find client/index -type f | head -1); flip $f 30",
+        "f=$(find store/data -type f | head -1); flip $f",
+        "f=$(find client/index -type f | head -1); flip $f",
     ),
     "a truncated pack, a missing one": (
         "f=$(find store/data -type f | head -1); chmod u+w $f; truncate -s -60 $f",
@@ -166,12 +166,13 @@ DAMAGE = {
     ),
     "a missing index, a flipped bit in a snapshot": (
         "rm -f $(find store/index -type f | head -1)",
-        "f=$(find client/snapshots -type f | head -1); flip $f 20",
+        "f=$(find client/snapshots -type f | head -1); flip $f",
     ),
 }
 FLIP = (
-    'flip() { chmod u+w $1; python3 -c \'import sys; f = open(sys.argv[1], "r+b");'
-    " f.seek(int(sys.argv[2])); b = f.read(1)[0]; f.seek(-1, 1); f.write(bytes([b ^ 1]))' $1 $2; }"
+    'flip() { chmod u+w $1; python3 -c \'import os, sys; f = open(sys.argv[1], "r+b");'
+    " f.seek(os.stat(sys.argv[1]).st_size // 2); b = f.read(1)[0]; f.seek(-1, 1);"
+    " f.write(bytes([b ^ 1]))' $1; }"
 )
 
 
