@@ -60,6 +60,19 @@ def test_its_own_repository_can_be_added_to(options: StoreOptions, replaced: lis
     assert "RCLONE_UNION_UPSTREAMS" not in environment
 
 
+def test_keys_are_added_by_nobody(options: StoreOptions, replaced: list[Any]) -> None:
+    keys = {host: options.path / host / "keys" for host in ("app1", "app2")}
+    for folder in keys.values():
+        folder.mkdir(mode=0o700)
+    for host in keys:
+        with pytest.raises(ReplacedError):
+            serve.serve(options, APP1, f"serve {host}")
+    assert replaced
+    assert keys["app1"].stat().st_mode & 0o777 == 0o500
+    # Whoever only reads changes nothing.
+    assert keys["app2"].stat().st_mode & 0o777 == 0o700
+
+
 def test_one_that_it_tries_can_only_be_read(options: StoreOptions, replaced: list[Any]) -> None:
     with pytest.raises(ReplacedError):
         serve.serve(options, APP1, "serve app2")

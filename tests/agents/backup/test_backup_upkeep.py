@@ -306,6 +306,53 @@ def test_a_lock_that_lives_on_is_waited_for_and_told(store: Store) -> None:
     assert 'last_check_success{host="app1"}' not in store.metrics()
 
 
+def test_one_that_takes_all_the_time_does_not_hold_up_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights: list[str] = []
+
+    def check(self: Any) -> None:
+        nights[-1] += f" {self._host}"
+        if self._host == "app1":
+            # Its backup goes on, or it is larger than can be read in a night.
+            if self._waits:
+                time.sleep(self._clock.left())
+            raise ResticError("repository is already locked", 1)
+
+    monkeypatch.setattr(store_upkeep.Upkeep, "_check", check)
+    for name in ("look", "_forget", "_look", "_copy"):
+        monkeypatch.setattr(store_upkeep.Upkeep, name, lambda _: None)
+    options = replace(store.options, time_limit_seconds=1.0)
+    for _ in range(2):
+        nights.append("")
+        told: dict[str, str] = {}
+        hosts = ["app1", "app2", "app3"]
+        assert store_upkeep.once(options, hosts, told.__setitem__, time.time()) == 1
+        assert list(told) == ["app1"]
+    assert nights == [" app1 app2 app3 app1", " app2 app3 app1 app1"]
+
+
+def test_one_for_which_no_time_was_left_comes_first_the_next_night(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def check(self: Any) -> None:
+        tried.append(self._host)
+        time.sleep(self._clock.left())
+
+    monkeypatch.setattr(store_upkeep.Upkeep, "_check", check)
+    for name in ("look", "_forget", "_look", "_copy"):
+        monkeypatch.setattr(store_upkeep.Upkeep, name, lambda _: None)
+    options = replace(store.options, time_limit_seconds=0.2)
+    for _ in range(3):
+        told: dict[str, str] = {}
+        hosts = ["app1", "app2", "app3"]
+        assert store_upkeep.once(options, hosts, told.__setitem__, time.time()) == 1
+        assert all("no time was left" in said for said in told.values())
+    assert tried == ["app1", "app2", "app3"]
+
+
 def test_a_lock_that_is_renewed_is_never_dead(tmp_path: Path) -> None:
     folder = tmp_path / "locks"
     folder.mkdir()

@@ -83,3 +83,33 @@ def test_what_lacks_its_sense_is_not_believed(tmp_path: Path, wrong: dict[str, o
     (tmp_path / NAME).write_text(json.dumps({**raw, **wrong}))
     with pytest.raises(ManifestError):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("link", "believed"),
+    [
+        ("files/etc/shop", True),
+        ("files/etc/shop/current", True),
+        ("files/etc", False),
+        ("files", False),
+        ("prometheus/wal", False),
+        ("sqlite/shop.db", False),
+        (NAME, False),
+    ],
+)
+def test_a_link_that_leads_out_of_the_copy_is_not_followed(
+    tmp_path: Path, link: str, believed: bool
+) -> None:
+    stage, outside = tmp_path / "stage", tmp_path / "outside"
+    stage.mkdir()
+    outside.mkdir()
+    Manifest(Part("shop", paths=(Path("/etc/shop"),)), "app1", 1.0, {}).write(stage)
+    if link == NAME:
+        (stage / NAME).rename(outside / NAME)
+    (stage / link).parent.mkdir(parents=True, exist_ok=True)
+    (stage / link).symlink_to(outside / link if link == NAME else outside)
+    if believed:
+        assert read(stage).host == "app1"
+        return
+    with pytest.raises(ManifestError, match=f"{link} is a link"):
+        read(stage)

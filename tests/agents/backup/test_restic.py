@@ -74,6 +74,18 @@ def test_snapshots_tell_their_part_size_and_what_is_good() -> None:
     assert snapshots_of("null") == []
 
 
+def test_what_a_broken_into_host_adds_hides_nothing() -> None:
+    raw = [
+        {"id": "b" * 64, "time": "0000-01-01T00:00:00Z", "tags": ["part=shop"]},
+        {"id": "c" * 64, "time": "2026-11-26T01:00:00Z", "tags": ["part=shop", "bytes=\u00b2"]},
+        {"id": ID, "time": "2026-11-26T01:47:19Z", "tags": ["part=shop", "bytes=12"]},
+    ]
+    assert [(one.id[0], one.bytes) for one in snapshots_of(json.dumps(raw))] == [
+        ("c", None),
+        (ID[0], 12),
+    ]
+
+
 @pytest.mark.parametrize(
     ("stderr", "why"),
     [

@@ -93,3 +93,17 @@ def test_the_way_back_is_killed_as_well(tmp_path: Path, moment: int) -> None:
             assert state(host) == ("since", "since", True, True)
     else:
         assert state(host) == ("since", "since", True, True)
+
+
+def test_the_way_back_from_one_that_had_ended_is_killed(tmp_path: Path) -> None:
+    host = prepared(tmp_path)
+    assert host.call("latest", "--yes") == (0, "")
+    # Written down as on its way back, and what was there before is not all in its place.
+    assert killed(host, 3, "--undo")
+    assert journal.half_restored(host.root / "work/aside") == ["beta"]
+    for way in (("latest", "--yes"), ("--forget-aside",)):
+        status, said = host.call(*way)
+        assert status == 1, way
+        assert "--undo" in said
+    assert host.call("--undo") == (0, "")
+    assert state(host) == ("since", "since", True, True)

@@ -19,6 +19,7 @@ from backup_stage import HOST, PLENTY, Copied, Stage
 from lookout.backup import manifest, run
 from lookout.backup.parts import Part
 from lookout.backup.reach import Status, StoreError, UnreachableError
+from lookout.backup.restic import ResticError, Snapshot
 from lookout.backup.state import NOT_COPIED, load
 
 NOW = 1_800_000_000.0
@@ -83,6 +84,52 @@ def test_a_part_that_fails_fails_the_run_and_the_others_are_saved(stage: Stage) 
     (said,) = stage.reported
     assert said.startswith(f"backup of {HOST}: 1 of 2 parts saved; alpha: ")
     assert "No such file" in said or "does not exist" in said
+
+
+def test_a_way_that_breaks_at_the_end_does_not_spoil_the_whole_night(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.part("alpha")
+    repository, tried = stage.client.repository(HOST), []
+    listed = repository.snapshots
+
+    def breaks(timeout_seconds: float = 300) -> list[Snapshot]:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ResticError("restic snapshots ended with 1: unexpected EOF", 1)
+        return listed(timeout_seconds)
+
+    monkeypatch.setattr(repository, "snapshots", breaks)
+    assert stage.run(pauses=(0.0,)) == run.ALL_SAVED
+    assert stage.good() == {"alpha"}
+
+
+@pytest.mark.parametrize(
+    ("journal", "saved"),
+    [
+        ('{"finished": true, "entries": [{"a key of another version": 1}]}', {"alpha", "beta"}),
+        (
+            '{"finished": false, "entries": [{"part": {"name": "beta"}, "state": "putting"}, '
+            '{"part": {"name": "alpha", "more": 1}, "state": "waiting"}]}',
+            {"alpha"},
+        ),
+        ("{", set()),
+    ],
+)
+def test_what_a_restore_left_halfway_is_not_saved_and_all_else_is(
+    stage: Stage, journal: str, saved: set[str]
+) -> None:
+    stage.part("alpha")
+    stage.part("beta")
+    kept = stage.options.stage_dir.parent / "aside/20261126T000000.000000Z"
+    kept.mkdir(parents=True)
+    (kept / "restore.json").write_text(journal)
+    status = stage.run()
+    assert stage.good() == saved
+    assert status == (run.ALL_SAVED if len(saved) == 2 else run.SOME_FAILED)
+    assert len(stage.reported) == (status != run.ALL_SAVED)
+    failed = {name for name, part in stage.state().parts.items() if part.exit_code}
+    assert failed == {"alpha", "beta"} - saved
 
 
 def test_what_failed_once_is_good_again_the_next_night(stage: Stage) -> None:

@@ -232,6 +232,21 @@ def test_what_is_not_in_the_copy_stops_it_before_anything(
     assert (source.paths[0] / "shop.yml").exists()
 
 
+def test_a_link_on_the_way_is_not_followed(stage: Path, tmp_path: Path) -> None:
+    live = tmp_path / "live/etc"
+    (live / "shop").mkdir(parents=True)
+    (live / "shop/key").touch()
+    FilesSource((live,)).save(stage)
+    facts = FilesSource((live,)).describe(stage)
+    shutil.rmtree(in_stage(stage, live / "shop"))
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/key").write_text("secret")
+    in_stage(stage, live / "shop").symlink_to(tmp_path / "secrets")
+    with pytest.raises(SourceError, match="shop is a link in the backup"):
+        FilesSource((live / "shop/key",)).put(stage, facts, tmp_path / "aside")
+    assert (live / "shop/key").read_text() == ""
+
+
 def test_paths_below_others_are_saved_once() -> None:
     paths = ("/etc/shop", "/etc/shop/a", "/etc/shop.trees", "/etc/shop")
     assert topmost(tuple(map(Path, paths))) == [Path("/etc/shop"), Path("/etc/shop.trees")]

@@ -80,7 +80,7 @@ def other_filesystem(monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
-        if "aside" in target.parts:
+        if ("aside" in target.parts) != ("aside" in self.parts):
             raise OSError(errno.EXDEV, "another filesystem")
         return rename(self, target)
 
@@ -122,6 +122,21 @@ def test_a_killed_replacement_can_be_repeated_or_undone(  # noqa: PLR0917
         assert told(live) == before
         # Nothing is left beside it
         assert [path.name for path in live.parent.iterdir()] == [live.name] * bool(before)
+
+
+def test_nobody_else_reaches_what_is_being_made(live: Path, aside: Path) -> None:
+    as_file("old")(live)
+
+    def make(fresh: Path) -> None:
+        made.append(fresh)
+        as_file("new")(fresh)
+
+    made: list[Path] = []
+    keeping.replace(live, aside, make)
+    assert told(live) == "new"
+    assert aside in made[0].parents
+    assert made[0].parent.stat().st_mode & 0o777 == 0o700
+    assert os.listdir(live.parent) == [live.name]
 
 
 @pytest.mark.usefixtures("other_filesystem")

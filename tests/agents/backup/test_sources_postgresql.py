@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -206,6 +207,8 @@ def test_a_newer_dump_than_this_host_knows_is_not_the_dumps_fault(
         'pg_restore: error: could not execute query: ERROR:  extension "postgis" is not available',
         'ERROR:  collation "de_DE" for encoding "UTF8" does not exist',
         "ERROR:  could not extend file: No space left on device",
+        "pg_restore: error: could not execute query: server closed the connection unexpectedly",
+        "ERROR:  out of memory",
     ],
 )
 def test_what_the_host_lacks_is_told_from_a_bad_dump(said: str) -> None:
@@ -384,3 +387,23 @@ def test_what_cannot_be_put_back_touches_nothing(
     facts = {"databases": {"spots": DATABASE}, "roles": ["spots"], "version": 150001}
     with pytest.raises(SourceError, match=said):
         dataclasses.replace(source, databases=databases).put(tmp_path, facts, tmp_path / "aside")
+
+
+def test_a_link_in_the_room_of_a_server_is_not_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    victim, room, programs = tmp_path / "victim", tmp_path / "room", tmp_path / "bin"
+    victim.write_text("precious")
+    room.mkdir()
+    programs.mkdir()
+    plants = f"data=${{1#*=}}; ln -s {victim} ${{data%/data}}/postgres.log"
+    for name, does in (("initdb", plants), ("postgres", "echo cannot bind; exit 1")):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    with (
+        pytest.raises(CannotJudgeError, match="cannot bind"),
+        servers.scratch_server(programs, room, "postgres", 10),
+    ):
+        pytest.fail("it cannot have started")
+    assert victim.read_text() == "precious"

@@ -19,7 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.backup.parts import Prometheus
-from lookout.backup.sources import CannotJudgeError, SourceError, prometheus, prometheus_api
+from lookout.backup.sources import (
+    CannotJudgeError,
+    SourceError,
+    prometheus,
+    prometheus_api,
+    trees,
+)
 from lookout.backup.sources.prometheus import PrometheusSource, moments, own_leftovers
 from lookout.backup.sources.prometheus_api import Api
 from lookout.backup.sources.trees import user_name
@@ -150,6 +156,29 @@ def test_the_snapshot_is_taken_over_by_links_and_deleted(
     assert set(facts["canaries"]) == {"oldest", "hour", "newest"}
 
 
+def test_a_link_in_the_place_of_the_snapshots_gives_nothing_away(
+    source: PrometheusSource, stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(os, "chown", lambda *args, **_: given.append(args))
+    (tmp_path / "others").mkdir()
+    (tmp_path / "data/snapshots").symlink_to(tmp_path / "others")
+    with pytest.raises(SourceError, match="snapshots is no folder"):
+        source.save(stage)
+    assert given == []
+    assert list((tmp_path / "others").iterdir()) == []
+
+
+def test_a_linked_file_keeps_its_owner(
+    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(Path(path).name))
+    trees.copy(block(tmp_path), stage / ULID, link=True)
+    assert sorted(given) == [ULID, "chunks"]
+
+
 def test_what_a_killed_run_left_is_deleted_by_the_next_one(
     source: PrometheusSource, stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +214,22 @@ def test_blocks_are_copied_where_they_cannot_be_linked(
     monkeypatch.setattr(os, "link", refuse)
     source.save(stage)
     assert (stage / ULID / "chunks/000001").read_bytes() == b"c" * 100
+
+
+def test_samples_that_must_be_copied_do_not_fill_the_disk(
+    source: PrometheusSource, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(18, "another filesystem")
+
+    usage = shutil.disk_usage(stage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=256 << 20))
+    source.save(stage)
+    shutil.rmtree(stage / ULID)
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(SourceError, match=r"on another filesystem than .* 256 MiB free"):
+        source.save(stage)
+    assert not (stage / ULID).exists()
 
 
 # --- what it answers ---
@@ -269,6 +314,15 @@ def test_damage_is_found_before_a_server_is_started(  # noqa: PLR0917
     assert said in next(judged)
 
 
+def test_only_blocks_are_given_to_a_server(
+    stage: Path, facts: dict[str, Any], source: PrometheusSource, tmp_path: Path
+) -> None:
+    facts["blocks"]["queries.active"] = {}
+    (stage / "queries.active").symlink_to(tmp_path / "anything")
+    (said,) = source.judge(stage, facts, stage)
+    assert said == "the manifest names 'queries.active', which is no block"
+
+
 def test_a_good_copy_is_judged_by_a_prometheus_or_not_at_all(
     stage: Path, facts: dict[str, Any], source: PrometheusSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +340,7 @@ def test_a_manifest_without_samples_proves_nothing(source: PrometheusSource, sta
     ("program", "raised", "said"),
     [
         ("exit 3", CannotJudgeError, "does not start on this host: it ended with 3"),
+        ("ls $data/* >/dev/null 2>&1 && kill -9 $$", CannotJudgeError, "Prometheus was killed"),
         (
             "ls $data/* >/dev/null 2>&1 || exec python3 -m http.server -d answers ${address##*:}",
             SourceError,

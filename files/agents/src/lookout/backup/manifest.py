@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,36 @@ class Manifest:
 
 
 def read(stage: Path) -> Manifest:
-    """The manifest of a restored stage. Raises ManifestError."""
+    """The manifest of a restored stage. Raises ManifestError, also where a link leads out of it.
+
+    Whoever broke into a host may have made its backup: what is restored and judged elsewhere, as
+    root, must not be found or written where such a link leads.
+    """
+    if (stage / NAME).is_symlink():
+        raise ManifestError(f"{NAME} is a link")
     try:
-        return parse((stage / NAME).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        found = parse((stage / NAME).read_text(encoding="utf-8"))
+        strange = next(_links(stage, {_top(stage, path) for path in found.part.paths}), None)
+    except (OSError, ValueError) as error:
         raise ManifestError(f"{NAME} cannot be read: {error!r}") from error
+    if strange:
+        raise ManifestError(f"{strange.relative_to(stage)} is a link, which no backup has there")
+    return found
+
+
+def _top(stage: Path, path: Path) -> Path:
+    return stage / "files" / path.relative_to("/")
+
+
+def _links(folder: Path, tops: set[Path]) -> Iterator[Path]:
+    """Links that are not of the saved paths themselves, or below one of them."""
+    for path in sorted(folder.iterdir()):
+        if path in tops:
+            continue
+        if path.is_symlink():
+            yield path
+        elif path.is_dir():
+            yield from _links(path, tops)
 
 
 def parse(text: str) -> Manifest:

@@ -222,7 +222,7 @@ class Night:
         said = [outcome.snapshot for outcome in outcomes.values() if outcome.exit_code == 0]
         if not said:
             return []
-        full = [snapshot.id for snapshot in repository.snapshots(_ASK_SECONDS)]
+        full = [one.id for one in self._ask(lambda: repository.snapshots(_ASK_SECONDS))]
         found = [next((one for one in full if one.startswith(short)), "") for short in said]
         if "" in found:
             raise ResticError("the repository does not have what was just saved", -1)

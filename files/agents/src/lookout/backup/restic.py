@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lookout.backup.options import BackupOptions, Store, credential
+
+log = logging.getLogger("lookout.backup")
 
 # Exit statuses of restic that mean something; only the first is a success.
 SAVED, FAILED, INCOMPLETE = 0, 1, 3
@@ -61,7 +64,7 @@ class Snapshot:
     def bytes(self) -> int | None:
         """The size of the copy, as far as the snapshot tells."""
         found = next((tag.removeprefix(BYTES) for tag in self.tags if tag.startswith(BYTES)), "")
-        return int(found) if found.isdigit() else None
+        return int(found) if re.fullmatch(r"[0-9]{1,18}", found) else None
 
     @property
     def good(self) -> tuple[str, ...]:
@@ -80,16 +83,16 @@ class Saved:
 
 def snapshots_of(text: str) -> list[Snapshot]:
     """The snapshots of `restic snapshots --json`, the oldest first."""
-    found = [
-        Snapshot(
-            one["id"],
-            datetime.fromisoformat(one["time"]).timestamp(),
-            one.get("hostname", ""),
-            tuple(one.get("tags") or ()),
-            one.get("original") or "",
-        )
-        for one in json.loads(text) or []
-    ]
+    found = []
+    for one in json.loads(text) or []:
+        try:
+            time = datetime.fromisoformat(one["time"]).timestamp()
+        except (ValueError, OverflowError):
+            # One such, which whoever broke into a host can add, must not hide all the others.
+            log.warning("snapshot %s is passed over: its time is %s", one["id"][:8], one["time"])
+            continue
+        host, tags = one.get("hostname", ""), tuple(one.get("tags") or ())
+        found.append(Snapshot(one["id"], time, host, tags, one.get("original") or ""))
     return sorted(found, key=lambda snapshot: snapshot.time)
 
 
@@ -142,6 +145,8 @@ class Repository:
                 env=environment,
                 cwd=cwd,
                 text=True,
+                # It names files as they are called.
+                errors="replace",
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
                 timeout=timeout_seconds,

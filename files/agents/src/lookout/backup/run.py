@@ -126,7 +126,12 @@ def run(config: RunOptions, kit: Kit, client: Client, saver: Saver) -> int:
     if wrong:
         log.warning("%s: what was before is unknown", wrong)
     work = plan(config.parts_dir, kit.arguments.part)
-    work = work.without(half_restored(config.stage_dir.parent / "aside"))
+    try:
+        work = work.without(half_restored(config.stage_dir.parent / "aside"))
+    except ConfigError as error:
+        # Any of them may be half of each: none must pass for a good one.
+        why = f"which parts a restore left halfway cannot be told: {error}"
+        work = replace(work, parts=(), broken={part.name: why for part in work.parts} | work.broken)
     state = former.begin(now)
     if work.partial:
         state = replace(state, last_attempt=former.last_attempt)

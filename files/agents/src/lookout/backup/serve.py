@@ -9,6 +9,7 @@ read, nothing can be written at all.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -76,6 +77,16 @@ def command(folder: Path, *, may_write: bool) -> tuple[list[str], dict[str, str]
     return [*argv, ":union:"], environment
 
 
+def _seal_keys(folder: Path) -> None:
+    """No host adds keys to its repository.
+
+    To "append" a score of false ones is enough to lock everybody out: restic tries twenty, and of
+    each it takes as much memory and time as the key says.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "keys").chmod(0o500)
+
+
 def serve(options: StoreOptions, key: Key, asked: str) -> int:
     """Answer one request. Does not return when it hands over to rclone."""
     verb, host = requested(asked, key)
@@ -88,7 +99,10 @@ def serve(options: StoreOptions, key: Key, asked: str) -> int:
     folder = options.path / host
     if not (folder / "config").is_file():
         raise RefusedError(f"there is no repository of {host}: site.yml makes it")
-    argv, environment = command(folder, may_write=host == key.host)
+    may_write = host == key.host
+    if may_write:
+        _seal_keys(folder)
+    argv, environment = command(folder, may_write=may_write)
     sys.stdout.flush()
     os.execvpe(argv[0], argv, environment)  # noqa: S606
     raise AssertionError("a process that was replaced goes on")

@@ -34,6 +34,8 @@ class Part:
 class Notes:
     """Of one repository."""
 
+    # When there was last time to look after it
+    tried: float | None = None
     # Which of the nights' shares of the data is read next
     next_share: int = 1
     check_success: bool | None = None

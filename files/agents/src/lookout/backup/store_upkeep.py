@@ -44,17 +44,27 @@ class Upkeep:
         self._rule = Rule(options.keep_days, options.keep_last)
         self._locks = Locks(options.path / host, options.lock_dead_seconds)
         self.problems: list[str] = []
+        self._steps = [self._check, self._forget, self._look, self._copy]
+        self._waits = True
 
-    def all(self) -> None:
-        """Check, and only what is whole is thinned out and copied."""
-        steps = [self._check, self._forget, self._look, self._copy]
-        for step in steps:
+    def all(self, *, wait: bool) -> bool:
+        """Check, and only what is whole is thinned out and copied.
+
+        False: a lock is in the way and was not waited for; the next call goes on where this ended.
+        """
+        self._notes.tried = time.time()
+        self._waits = wait
+        while self._steps:
             try:
-                step()
+                self._steps[0]()
             except (ResticError, OSError, ValueError) as error:
+                if not wait and LOCKED in str(error):
+                    return False
                 self.problems.append(str(error))
                 log.error("%s: %s", self._host, error)
                 break
+            self._steps.pop(0)
+        return True
 
     def look(self) -> None:
         """What is there, as far as it can be read: what is wrong with it the check says."""
@@ -64,7 +74,7 @@ class Upkeep:
             log.warning("%s: cannot say what is there: %s", self._host, error)
 
     def _patiently(self, act: Callable[[], None]) -> None:
-        patiently(act, self._locks, self._clock)
+        patiently(act, self._locks, self._clock if self._waits else Clock(0))
 
     def _check(self) -> None:
         notes, nights = self._notes, self._options.check_nights
@@ -160,7 +170,7 @@ def parts_of(snapshots: list[Snapshot], now: float) -> dict[str, Part]:
 
 
 def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) -> int:
-    """Look after all of them, those first whose last check is oldest. The exit status."""
+    """Look after all of them, first those that have waited longest. The exit status."""
     state = store_state.read(options.state_file)
     state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
     state.last_run = now
@@ -194,20 +204,28 @@ def _work(options: StoreOptions, state: State, tell: Tell) -> bool:
     # newest backup of each is does not wait for the others' checks.
     work = [
         (host, Upkeep(options, host, notes, clock))
-        for host, notes in sorted(state.hosts.items(), key=lambda one: one[1].check_time or 0)
+        for host, notes in sorted(state.hosts.items(), key=lambda one: one[1].tried or 0)
     ]
     for _, upkeep in work:
         upkeep.look()
     _keep(options, state)
     failed = False
-    for host, upkeep in work:
-        upkeep.all()
-        if upkeep.problems:
-            failed = True
-            tell(host, f"The backups of {host}: {'; '.join(upkeep.problems)}")
-        else:
-            log.info("%s: all is well", host)
-        _keep(options, state)
+    # One that is being saved to must not hold up the others: it is waited for when they are done.
+    for wait in (False, True):
+        locked = []
+        for host, upkeep in work:
+            if not clock.left():
+                upkeep.problems.append("no time was left for it")
+            elif not upkeep.all(wait=wait):
+                locked.append((host, upkeep))
+                continue
+            if upkeep.problems:
+                failed = True
+                tell(host, f"The backups of {host}: {'; '.join(upkeep.problems)}")
+            else:
+                log.info("%s: all is well", host)
+            _keep(options, state)
+        work = locked
     return failed
 
 

@@ -115,7 +115,9 @@ class Kept:
         entries = tuple(
             entry if one.part.name == entry.part.name else one for one in self.journal.entries
         )
-        self.journal = dataclasses.replace(self.journal, entries=entries)
+        # Who undoes one that has ended begins anew: until it is back, it is under way again.
+        finished = self.journal.finished and entry.state in _SETTLED
+        self.journal = dataclasses.replace(self.journal, entries=entries, finished=finished)
         self._write()
 
     def finish(self) -> None:
@@ -135,11 +137,21 @@ def all_kept(aside: Path) -> list[Kept]:
 
 
 def half_restored(aside: Path) -> list[str]:
-    """Parts that a restore was interrupted in: what they are now is neither old nor new."""
-    return [
-        entry.part.name
-        for kept in all_kept(aside)
-        if not kept.journal.finished
-        for entry in kept.journal.entries
-        if entry.state not in _SETTLED
-    ]
+    """Parts that a restore was interrupted in: what they are now is neither old nor new.
+
+    Of a journal no more is read than that: one that another version wrote, of a restore that is
+    long over, must not keep the host from being saved. Raises ConfigError.
+    """
+    found: list[str] = []
+    for file in sorted(aside.glob(f"*/{NAME}")):
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            if not data.get("finished"):
+                found += [
+                    str(entry["part"]["name"])
+                    for entry in data["entries"]
+                    if entry.get("state", "waiting") not in _SETTLED
+                ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise config.ConfigError([f"{file}: cannot be read: {error!r}"]) from error
+    return found

@@ -108,6 +108,9 @@ class FilesSource:
         for path in targets:
             if not os.path.lexists(_below(folder, path)):
                 raise SourceError(f"{path} is not in the backup")
+            for way in path.parents:
+                if _below(folder, way).is_symlink():
+                    raise SourceError(f"{way} is a link in the backup, which leads out of it")
         names = {(one["owner"], one["group"]) for one in entries.values()}
         # All of them before anything is touched, as this host may not know one
         ids = {(user, group): (trees.user_id(user), trees.group_id(group)) for user, group in names}

@@ -17,9 +17,14 @@ from pathlib import Path
 from lookout.backup.sources import SourceError
 
 
-def _fresh(live: Path) -> Path:
-    """Where the new one is made, beside its place."""
-    return live.with_name(f".{live.name}.lookout-new")
+def _fresh(live: Path, aside: Path) -> tuple[Path, Path]:
+    """Where the new one is made: within `aside`, or beside its place on another filesystem.
+
+    The folder of what is live may be a service's. Whoever got hold of that puts links in the way
+    of root, who is about to write there and to give away what was written.
+    """
+    name = f".{live.name}.lookout-new"
+    return _within(live, aside).with_name(name), live.with_name(name)
 
 
 def _beside(live: Path, aside: Path) -> Path:
@@ -54,9 +59,12 @@ def delete(path: Path) -> None:
 
 def replace(live: Path, aside: Path, make: Callable[[Path], None]) -> None:
     """Have `make` write what is to be at `live`, keep what was there, and put it in its place."""
-    fresh = _fresh(live)
-    delete(fresh)
+    within, beside = _fresh(live, aside)
+    for left in (within, beside):
+        delete(left)
+    within.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     live.parent.mkdir(parents=True, exist_ok=True)
+    fresh = within if _can_move(within, beside) else beside
     make(fresh)
     # A rename must not get to disk before its data.
     os.sync()
@@ -64,6 +72,20 @@ def replace(live: Path, aside: Path, make: Callable[[Path], None]) -> None:
     # Of a former try
     delete(live)
     fresh.rename(live)
+
+
+def _can_move(one: Path, other: Path) -> bool:
+    """Whether one place can be renamed to the other, which the same device does not promise."""
+    one.touch(mode=0o600)
+    try:
+        one.rename(other)
+    except OSError as error:
+        one.unlink()
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    other.unlink()
+    return True
 
 
 def keep(live: Path, aside: Path) -> None:
@@ -87,7 +109,8 @@ def keep(live: Path, aside: Path) -> None:
 
 def give_back(live: Path, aside: Path) -> None:
     """Put back what was at `live`; nothing to do if it has not given way."""
-    delete(_fresh(live))
+    for place in _fresh(live, aside):
+        delete(place)
     kept, nothing = _kept(live, aside), _nothing(live, aside)
     if kept:
         delete(live)

@@ -31,6 +31,9 @@ LACKS = (
     r'could not open extension control file|extension "[^"]*" is not available'
     r'|collation "[^"]*" for encoding "[^"]*" does not exist|could not create locale'
     r"|could not access file|could not load library|No space left on device"
+    # A session that the kernel killed for want of memory takes the others with it.
+    r"|out of memory|server closed the connection unexpectedly|because of crash of another server"
+    r"|database system is (in recovery|not yet accepting)"
 )
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lookout.backup.sources import CannotJudgeError, SourceError, commands
 from lookout.backup.sources import postgresql_sql as sql
@@ -198,17 +198,18 @@ def scratch_server(
             )
         except SourceError as error:
             raise CannotJudgeError(f"no server of one's own can be made: {error}") from error
-        with (room / "postgres.log").open("wb") as log:
-            process = subprocess.Popen(
-                _argv(bin_dir, data, room),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **commands.as_user(user),
-            )
+        # Without a name: the room is nobody's by now, and so may be a link in it.
+        log = stack.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(
+            _argv(bin_dir, data, room),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **commands.as_user(user),
+        )
         stack.callback(_stop, process)
-        _wait(server, process, room / "postgres.log")
+        _wait(server, process, log)
         yield server
 
 
@@ -237,7 +238,7 @@ def _argv(bin_dir: Path, data: Path, socket_dir: Path) -> list[str]:
     ]
 
 
-def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -248,7 +249,8 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.2)
         else:
             return
-    what = commands.said(log.read_text(errors="replace"))
+    log.seek(0)
+    what = commands.said(log.read().decode(errors="replace"))
     raise CannotJudgeError(f"a server of one's own does not start: {what}")
 
 

@@ -34,6 +34,8 @@ ASKED_SECONDS = 60
 # Scrapes of that moment have arrived.
 SETTLED_SECONDS = 30
 HOUR_SECONDS = 3600
+# Of the disk of the stage, for those who go on working there
+SPARE_BYTES = 256 << 20
 
 
 def own_leftovers(names: Sequence[str], asked: Mapping[str, Any]) -> list[str]:
@@ -171,9 +173,7 @@ class PrometheusSource:
         before = (
             [path.name for path in self._snapshots.iterdir()] if self._snapshots.is_dir() else []
         )
-        self._snapshots.mkdir(exist_ok=True)
-        if os.geteuid() == 0:
-            shutil.chown(self._snapshots, self.server.user, trees.user_group(self.server.user))
+        self._make_snapshots()
         now = time.time()
         note = json.dumps({"at": now, "before": before})
         write_atomically(self._snapshots / ASKED, note, 0o600)
@@ -191,7 +191,35 @@ class PrometheusSource:
         facts = {"blocks": held, **ask(api, now, first)}
         write_atomically(folder / FACTS, json.dumps(facts), 0o600)
 
+    def _make_snapshots(self) -> None:
+        """Have the folder, which is the server's.
+
+        Whoever got hold of the server can put a link there: it must not give away where that leads.
+        """
+        with contextlib.suppress(FileExistsError):
+            self._snapshots.mkdir()
+        way = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            made = os.open(self._snapshots, way)
+        except NotADirectoryError as error:
+            raise SourceError(f"{self._snapshots} is no folder") from error
+        try:
+            if os.geteuid() == 0:
+                user = self.server.user
+                os.fchown(made, trees.user_id(user), trees.user_group(user))
+        finally:
+            os.close(made)
+
     def _take(self, snapshot: Path, folder: Path) -> None:
+        file = next((path for path, _ in trees.walk(snapshot) if path.is_file()), None)
+        if file and not trees.can_link(file, folder / ".link"):
+            # Copied as a whole, then: the disk of the stage is rarely made for that.
+            needed, free = trees.size(snapshot), shutil.disk_usage(folder).free
+            if needed + SPARE_BYTES > free:
+                raise SourceError(
+                    f"its samples are on another filesystem than {folder}, which has {free >> 20}"
+                    f" MiB free, and a copy of them needs {needed >> 20}"
+                )
         for path in sorted(snapshot.iterdir()):
             trees.copy(path, folder / path.name, link=True)
 
@@ -215,6 +243,11 @@ class PrometheusSource:
         wanted = facts.get("blocks")
         if not wanted or not facts.get("canaries"):
             yield "the manifest tells of no samples: there is nothing to compare with"
+            return
+        strange = [name for name in wanted if not re.fullmatch(BLOCK, name)]
+        if strange:
+            # Such as the log, into which the server would write
+            yield f"the manifest names {strange[0]!r}, which is no block"
             return
         known = {*wanted, FACTS}
         found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

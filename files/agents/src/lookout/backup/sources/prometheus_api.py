@@ -136,6 +136,12 @@ def _started(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
         api = Api(f"http://127.0.0.1:{port}")
         _wait(api, process, log, start_seconds)
         yield api
+    except (SourceError, _StartError) as error:
+        if _was_killed(process):
+            raise CannotJudgeError(
+                "Prometheus was killed, as the kernel does where memory runs out"
+            ) from error
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -143,6 +149,14 @@ def _started(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        # Its connections are closed a moment before.
+        return process.wait(1) == -signal.SIGKILL
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _free_port() -> int:

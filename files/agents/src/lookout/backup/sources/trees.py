@@ -98,11 +98,11 @@ def copy(
             folders.append((path, to, about))
             continue
         try:
-            if stat.S_ISLNK(about.st_mode):
-                to.symlink_to(os.readlink(path))
-            elif not (link and _linked(path, to)):
-                copy_file(path, to)
-            _dress(path, to, owner(path, about) if owner else (about.st_uid, about.st_gid))
+            linked = _copied(path, to, about, link=link)
+            # A second name has all that the first one has; and if another file has taken the place
+            # of the one that was looked at, it must not get that one's owner.
+            if owner or not linked:
+                _dress(path, to, owner(path, about) if owner else (about.st_uid, about.st_gid))
             copied += 1
         except FileNotFoundError:
             if path == source:
@@ -120,6 +120,17 @@ def copy(
     return copied
 
 
+def _copied(source: Path, target: Path, about: os.stat_result, *, link: bool) -> bool:
+    """Copy what is no folder; whether the copy is a second name of the same file."""
+    if stat.S_ISLNK(about.st_mode):
+        target.symlink_to(os.readlink(source))
+        return False
+    if link and _linked(source, target):
+        return True
+    copy_file(source, target)
+    return False
+
+
 def _linked(source: Path, target: Path) -> bool:
     try:
         os.link(source, target, follow_symlinks=False)
@@ -128,6 +139,14 @@ def _linked(source: Path, target: Path) -> bool:
         if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM):
             return False
         raise
+    return True
+
+
+def can_link(source: Path, target: Path) -> bool:
+    """Whether files get a second name there, and need no room."""
+    if not _linked(source, target):
+        return False
+    target.unlink()
     return True
 
 
