@@ -62,7 +62,7 @@ test-role: setup ## One scenario, both releases: make test-role ROLE=prometheus
 
 test-faults: setup ## site.yml killed with -9 at 20 random tasks (KILLS=2 in make test), a backup at 30 moments, full disk, lost host
 	$(ENTER) env LOOKOUT_KILLS=$(KILLS) pytest -v tests/faults
-	env LOOKOUT_BACKUP_KILLS=$$(( $(KILLS) * 3 / 2 )) pytest tests/agents/backup/test_run.py -k killed
+	env LOOKOUT_BACKUP_KILLS=$$(( $(KILLS) * 3 / 2 )) pytest tests/agents/backup/test_backup_run.py -k killed
 
 dashboards: $(VENV)/.ready ## Make the dashboards' JSON from their sources, roles/*/dashboards/*.py
 	@python -m tools.dashboards.build
