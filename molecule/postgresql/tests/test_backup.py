@@ -92,7 +92,7 @@ def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
     part.done("save")
     before = [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")]
     database.ask("drop table saved", "spots")
-    database.ask("create table later ()", "spots")
+    database.ask("create table made_since ()", "spots")
     # What belongs to the whole server: a role that is gone comes back with its password.
     database.ask("drop owned by viewer; drop role viewer", "spots")
     refused = database.connect("viewer", "select 1")
@@ -103,7 +103,7 @@ def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
     assert database.ask("select count(*) from pg_database where datname ~ '_before_'") == "1"
     part.done("undo", "spots")
     assert database.run("select 1 from saved", "spots").rc != 0
-    assert database.ask("select count(*) from later", "spots") == "0"
+    assert database.ask("select count(*) from made_since", "spots") == "0"
     part.done("put")
     part.done("settle")
     assert [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")] == before
