@@ -104,7 +104,7 @@ def test_what_is_saved_can_be_restored_and_damage_is_found(grafana: Grafana) -> 
         assert "sqlite" not in facts, "PostgreSQL's own part has the rest"
     else:
         assert facts["sqlite"]["grafana.db"]["tables"]["user"]["rows"] > 1
-        part.assert_damage_is_found("truncate -s 8192 sqlite/grafana.db", "is damaged")
+        part.assert_damage_is_found("truncate -s 4096 sqlite/grafana.db", "is damaged")
         users = "import sqlite3; c = sqlite3.connect('sqlite/grafana.db'); "
         users += "c.execute('delete from user'); c.commit()"
         part.assert_damage_is_found(f'python3 -c "{users}"', "table user has 0 rows")
