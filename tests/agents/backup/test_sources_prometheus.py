@@ -62,8 +62,10 @@ class Told:
                 {"metric": {"job": job}, "value": [at, str(number)]}
                 for job, number in self.series.items()
             ]
-        if "min_over_time" in expression:
-            return [{"metric": {}, "value": [at, str(self.first)]}] if self.first <= at else []
+        if window := re.search(r"min_over_time\(.*\[([0-9]+)s\]", expression):
+            # Left open, as since Prometheus 3
+            first = max(self.first, self.first + (at - int(window[1]) - self.first) // 15 * 15 + 15)
+            return [{"metric": {}, "value": [at, str(first)]}] if first <= at else []
         newest = self.first + (min(at, self.last) - self.first) // 15 * 15
         # Older than five minutes is no value.
         if not self.first <= at < newest + 300:
@@ -246,6 +248,12 @@ def test_canaries_are_looked_at_where_there_are_some(
     assert facts["canaries"]["hour"]["at"] == NOW - hour
     assert all(one["value"] is not None for one in facts["canaries"].values())
     assert facts["series"]["by_job"] == {"node_exporter": 500}
+
+
+@pytest.mark.parametrize("age", [0.1, 20, 20.9, 3600.5])
+def test_the_first_sample_of_all_may_be_the_canary(age: float) -> None:
+    facts = prometheus.ask(told(first=NOW - age), NOW, NOW - age)
+    assert facts["canaries"]["oldest"]["value"] == NOW - age
 
 
 def test_moments_are_never_before_the_first_sample() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -101,8 +102,8 @@ def ask(api: Api, now: float, first: float) -> Facts:
 
     `first` is when its samples begin. Raises SourceError where there is no canary.
     """
-    # The canary's smallest value is when it was first.
-    span = max(int(now - first), 1)
+    # The canary's smallest value is when it was first; its first sample may be the very first one.
+    span = max(math.ceil(now - first), 0) + 1
     oldest = _value(api, f"min_over_time({CANARY}[{span}s])", now)
     newest = _value(api, TRUE_CANARY, now)
     if oldest is None or newest is None:
