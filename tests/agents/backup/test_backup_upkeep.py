@@ -172,18 +172,24 @@ def test_what_is_forged_in_one_night_pushes_nothing_out(store: Store) -> None:
     assert store.metrics()['nights{host="app1",part="etc"}'] == 2
 
 
-def test_an_upload_that_the_next_night_goes_on_with_is_not_pruned(store: Store) -> None:
-    """It is ended in its midst: there are packs that no snapshot refers to."""
-    before = set(store.packs())
+def test_an_upload_that_was_ended_in_its_midst_goes_on_the_next_night(store: Store) -> None:
+    """What is left of it: packs that no snapshot refers to, and no index lists."""
+
+    def files() -> set[Path]:
+        return {file for kind in ("index", "snapshots") for file in (store.folder / kind).iterdir()}
+
     large = store.data / "large"
     large.write_bytes(os.urandom(300_000))
-    (store.folder / "snapshots" / store.save(0, good=False, part="large")).unlink()
-    (store.folder / "snapshots" / store.listed()[-1]["id"]).unlink()
-    left = set(store.packs()) - before
-    large.unlink()
-    store.save(0, "--tag=unfinished")
+    packs, before = set(store.packs()), files()
+    store.save(0, good=False, part="large")
+    for file in files() - before:
+        file.unlink()
+    left, unfinished = set(store.packs()) - packs, "--tag=record,unfinished"
+    store.restic("backup", str(store.options.path / MARKER), unfinished)
     assert store.once(keep_days=1) == 0
     assert left < set(store.packs())
+    said = store.restic("backup", str(large), "--dry-run", "--json")
+    assert json.loads(said.splitlines()[-1])["data_added"] < 10_000
     assert 'last_prune_timestamp_seconds{host="app1"}' not in store.metrics()
     # Not for more nights than are kept
     assert store.once(keep_days=1) == 0

@@ -106,6 +106,8 @@ class Upkeep:
         if is_unfinished(there, came) and self._notes.unpruned < self._options.keep_days:
             log.info("%s: is not pruned: an upload goes on the next night", self._host)
             self._notes.unpruned += 1
+            # restic lists what it has brought every ten minutes, and brings again what no list has.
+            self._patiently(lambda: self._run("rebuild-index"))
             return
         self._patiently(lambda: self._run("prune"))
         self._notes.prune_time, self._notes.unpruned = time.time(), 0
