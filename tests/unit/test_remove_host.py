@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,7 +24,10 @@ def test_the_end_says_what_is_left_to_do_at_the_store(tmp_path: Path) -> None:
     target.touch()
     inventory = tmp_path / "hosts.yml"
     hosts = {"gone": DEAD, "keeper": DEAD, "mon": {"ansible_connection": "local"}}
-    groups = {"monitoring": {"hosts": {"mon": {}}}, "backup_store": {"hosts": {"keeper": {}}}}
+    groups: dict[str, Any] = {
+        "monitoring": {"hosts": {"mon": {}}},
+        "backup_store": {"hosts": {"keeper": {}}},
+    }
     # As who runs the tests: nothing of this machine is touched but the folders.
     everybody = {**folders, "ansible_become": False}
     site = {"all": {"hosts": hosts, "vars": everybody, "children": groups}}
