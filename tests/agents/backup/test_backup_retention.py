@@ -259,6 +259,24 @@ def histories(draw: st.DrawFn) -> Kept:
     return kept
 
 
+def test_bad_ones_that_he_says_to_be_good_are_no_more_than_one_night() -> None:
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    bad = [made("a", day) for day in range(40, 80)]
+    for day, one in enumerate(bad, 40):
+        kept.add(day, one, record(day + 0.01))
+    before = kept.good("a")
+    kept.upkeep(80)
+    assert kept.good("a") == before[-31:]
+    kept.add(80, record(0, *(one.id for one in bad), name="forged"))
+    kept.upkeep(80 + LATER)
+    assert [one for one in before if one in kept.left] == before[-30:]
+
+
+# Of histories, good or not
+OLDER = [f"{part}-{number}" for part in ("a", "b") for number in range(60)]
+
+
 @st.composite
 def forged(draw: st.DrawFn) -> list[tuple[float, Snapshot]]:
     """Snapshots and records by the day on which they come, with any dates, and copies of each."""
@@ -270,7 +288,7 @@ def forged(draw: st.DrawFn) -> list[tuple[float, Snapshot]]:
             step = copy * draw(st.sampled_from([0.0, 0.5, 1.0, 3.0]))
             part = draw(st.sampled_from(["a", "a", "b", "c"]))
             found.append((came, made(part, dated + step, name)))
-            named = [name, *draw(st.lists(st.sampled_from(["a-0", "a-3", "b-1"]), max_size=2))]
+            named = [name, *draw(st.lists(st.sampled_from(OLDER), max_size=9))]
             found.append((came, record(dated + step, *named, name=f"fr-{number}-{copy}")))
     return sorted(found, key=lambda one: one[0])
 

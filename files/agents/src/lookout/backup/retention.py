@@ -42,25 +42,33 @@ def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]
 def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float) -> dict[str, int]:
     """By id: on how many nights good snapshots of its part came after this one; records after one.
 
-    A night is a day back from `now`. What is dated ahead, or came ahead by a clock of the store
-    that was wrong, is not among them, and counts for nothing.
+    A night is a day back from `now`, and counts for a good one when the store was told that it is
+    good: old ones that are bad must not be many nights at once. What is dated ahead, or came ahead
+    by a clock of the store that was wrong, is not among them, and counts for nothing.
     """
-    good = good_ids(snapshots)
-    ages: dict[str, dict[str, float]] = defaultdict(dict)
-    counting: dict[str, list[float]] = defaultdict(list)
+    # Of two clocks that differ, the one that keeps it longer. Of an unknown arrival: now.
+    ages = {one.id: now - max(one.time, arrivals.get(named(one), now)) for one in snapshots}
+    told: dict[str, float] = {}
     for one in snapshots:
-        # Of two clocks that differ, the one that keeps it longer. Of an unknown arrival: now.
-        age = now - max(one.time, arrivals.get(named(one), now))
-        kind = PART + one.part if one.part else RECORD if RECORD in one.tags else ""
-        if age >= 0 and kind:
-            ages[kind][one.id] = age
-            if kind == RECORD or named(one) in good:
-                counting[kind].append(age)
-    return {
-        id_: len({age // DAY_SECONDS for age in counting[kind] if age < own})
-        for kind, of_kind in ages.items()
-        for id_, own in of_kind.items()
-    }
+        for id_ in one.good if ages[one.id] >= 0 else ():
+            told[id_] = max(ages[one.id], told.get(id_, 0.0))
+    of_kind: dict[str, list[Snapshot]] = defaultdict(list)
+    for one in snapshots:
+        if ages[one.id] >= 0 and (one.part or RECORD in one.tags):
+            of_kind[PART + one.part if one.part else RECORD].append(one)
+    after = {}
+    for kind, ones in of_kind.items():
+        # Its own age, and for how long it counts
+        counting = [
+            (age, age if kind == RECORD else min(age, told[named(one)]))
+            for one in ones
+            for age in [ages[one.id]]
+            if kind == RECORD or named(one) in told
+        ]
+        for one in ones:
+            nights = {since // DAY_SECONDS for age, since in counting if age < ages[one.id]}
+            after[one.id] = len(nights)
+    return after
 
 
 def forgettable(
