@@ -27,6 +27,8 @@ _MEASURE_SECONDS = 120.0
 _ASK_SECONDS = 300.0
 # Of data that the repository has already: as much may be new. What it compresses is on top.
 _NEW_SHARE = 0.1
+# restic's files have 16 MiB, and there may be one on the way for each processor.
+_PACK_BYTES = 64 * MEBIBYTE
 # The tag of a record of chosen parts alone
 PARTIAL = "partial"
 
@@ -175,7 +177,10 @@ class Night:
                 raise BoundedError("no time is left: the parts before it took all of it")
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
-            outcome = Outcome(problem=str(error), seconds=time.monotonic() - started)
+            why = str(error) + self._full()
+            outcome = Outcome(problem=why, seconds=time.monotonic() - started)
+        if outcome.exit_code not in (0, NOT_COPIED):
+            outcome = replace(outcome, problem=outcome.problem + self._full())
         self._clear(part)
         if outcome.exit_code:
             log.error("part %s: NOT saved: %s", part.name, outcome.problem)
@@ -185,6 +190,16 @@ class Night:
                 part.name, outcome.seconds, outcome.snapshot[:8], human(outcome.added_bytes),
             )  # fmt: skip
         return outcome
+
+    def _full(self) -> str:
+        """Whether the store has got full: restic tries for a while whether that passes, and may be
+        ended meanwhile; what it says last is not that.
+        """
+        free = self._client.free_bytes(self._saver.host)
+        reserve = self._options.reserve_megabytes * MEBIBYTE
+        if free is None or free >= max(reserve, _PACK_BYTES):
+            return ""
+        return f"; the store is full: {human(free)} are free"
 
     def _clear(self, part: Part) -> None:
         """What a part that was ended at its limit could not take away itself."""

@@ -56,6 +56,26 @@ class State:
     last_success: float | None = None
     hosts: dict[str, Notes] = field(default_factory=dict)
 
+    def begin(self, now: float) -> None:
+        """A run begins. What is dated in the future, by a clock that was wrong, keeps nothing from
+        being done, and nothing quiet: what is due by it is due now, and its age counts from now.
+        """
+        self.last_run, self.last_success = now, _past(self.last_success, now)
+        for notes in self.hosts.values():
+            notes.tried = _due(notes.tried, now)
+            notes.copy_check_time = _due(notes.copy_check_time, now)
+            notes.check_time = _past(notes.check_time, now)
+            notes.prune_time = _past(notes.prune_time, now)
+            notes.copy_time = _past(notes.copy_time, now)
+
+
+def _past(moment: float | None, now: float) -> float | None:
+    return None if moment is None else min(moment, now)
+
+
+def _due(moment: float | None, now: float) -> float | None:
+    return None if moment is None or moment > now else moment
+
 
 def read(file: Path) -> State:
     """The state; an empty one where there is none, or none that can be read, which is said."""

@@ -14,6 +14,7 @@ from lookout.backup.restic import ResticError, Snapshot
 from lookout.backup.retention import Rule, forgettable, newest_good
 from lookout.backup.store_options import StoreOptions
 from lookout.backup.store_repository import (
+    FULL,
     LOCKED,
     Clock,
     Kept,
@@ -83,7 +84,7 @@ class Upkeep:
             self._patiently(lambda: self._run("check", f"--read-data-subset={share}/{nights}"))
         except ResticError as error:
             # Without an answer nothing is known; one that was read wrongly is read again tomorrow.
-            if error.status != -1 and LOCKED not in str(error):
+            if error.status != -1 and not any(one in str(error) for one in (LOCKED, FULL)):
                 notes.check_success, notes.check_time = False, time.time()
             raise
         notes.check_success, notes.check_time = True, time.time()
@@ -173,7 +174,7 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
     """Look after all of them, first those that have waited longest. The exit status."""
     state = store_state.read(options.state_file)
     state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
-    state.last_run = now
+    state.begin(now)
     wrong = store_options.trouble(options)
     if wrong:
         log.error("%s", wrong)
