@@ -43,6 +43,8 @@ class Notes:
     prune_time: float | None = None
     bytes: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
+    # Where the second copy is, and its id there
+    copy_to: str = ""
     copy_id: str = ""
     copy_time: float | None = None
     copy_check_time: float | None = None

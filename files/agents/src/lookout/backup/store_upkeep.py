@@ -116,6 +116,10 @@ class Upkeep:
             raise ResticError(f"the second copy: {to.mount} is not mounted", 1)
         copy = elsewhere(to, self._host, self._clock)
         source = ("--from-repo", self._kept.where)
+        if notes.copy_to and notes.copy_to != copy.where:
+            log.info("%s: the second copy goes to %s from now on", self._host, copy.where)
+            notes.copy_id, notes.copy_check_time = "", None
+        notes.copy_to = copy.where
         if not notes.copy_id:
             self._begin_copy(copy, source)
         elif copy.identity() != notes.copy_id:
@@ -138,10 +142,13 @@ class Upkeep:
     def _begin_copy(self, copy: Kept, source: tuple[str, ...]) -> None:
         """The first time alone: a copy that is gone later is no reason to make an empty one."""
         try:
-            self._notes.copy_id = copy.identity()
-        except ResticError:
+            # Not asked for before: to read from a bucket that is not there, restic tries for long.
             copy.run("init", "--copy-chunker-params", *source)
-            self._notes.copy_id = copy.identity()
+        except ResticError as error:
+            # One that an earlier run made, of which there is no note any more
+            if "already" not in str(error):
+                raise
+        self._notes.copy_id = copy.identity()
 
     def _run(self, *arguments: str) -> None:
         self._kept.run(*arguments)
