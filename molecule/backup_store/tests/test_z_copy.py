@@ -1,4 +1,7 @@
-"""The second copy over a network: made by the unit of the store, restored without the store."""
+"""The second copy over a network: made by the unit of the store, restored without the store.
+
+The last module of the scenario, as the place of the copy is gone afterwards.
+"""
 
 from __future__ import annotations
 
