@@ -68,8 +68,6 @@ class Part:
     """What is saved, judged and restored together."""
 
     name: str = option(pattern=_NAME, must="be of a-z, 0-9 and _, and begin with a letter")
-    # In a file: the piece of the part that this one is; empty for a whole part
-    piece: str = option("", pattern=f"({_NAME})?", must="be of a-z, 0-9 and _")
     # Files and folders, with all that is below them. What does not exist is an error.
     paths: tuple[Path, ...] = ()
     # Of those, names or patterns that are left out, as in *.tmp
@@ -85,6 +83,8 @@ class Part:
     # A command to run before anything is copied
     prepare: tuple[str, ...] = ()
     timeout_seconds: float = option(3600.0, at_least=1, at_most=86400)
+    # In a file: the piece of the part that this one is; empty for a whole part
+    piece: str = option("", pattern=f"({_NAME})?", must="be of a-z, 0-9 and _")
     # What it was put together from: their paths and units are the part's
     pieces: tuple[Piece, ...] = ()
 
@@ -96,7 +96,7 @@ class Part:
     @property
     def checks(self) -> list[tuple[str, ...]]:
         """The commands that judge a copy."""
-        return [one.check for one in (self, *self.pieces) if one.check]
+        return [one for one in (self.check, *(piece.check for piece in self.pieces)) if one]
 
     def limited(self, paths: Sequence[Path]) -> Part:
         """The part with these paths, and of its pieces with those alone that have one of them."""
