@@ -37,7 +37,7 @@ RUN = (
     " c.execute('insert into runs values (?, ?, ?, ?, ?)',"
     " ('round-trip', time.time(), 0.25, 1, 'comes back')); c.commit()"
 )
-# Configuration of an agent and of PostgreSQL, and what roles registered. Without its own the restore would not begin.
+# Configuration of an agent and of PostgreSQL, and what roles registered. The restore has its own.
 CONFIGURED = (
     *("/etc/lookout/status", "/etc/lookout/status.trees", "/etc/lookout/health.d"),
     *("/etc/lookout/routes.d", "/etc/postgresql/*/main"),
