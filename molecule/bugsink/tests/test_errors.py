@@ -148,6 +148,44 @@ def test_what_is_saved_can_be_restored_and_damage_is_found(bugsink: Bugsink) -> 
     part.forget()
 
 
+def test_what_was_destroyed_comes_back_by_backup_and_restore(bugsink: Bugsink) -> None:
+    host = bugsink.host
+    bugsink.tell(bugsink.dsn("health"), "before the backup", 3)
+    assert wait_for(lambda: bugsink.metric("bugsink_queue_tasks") == 0)
+
+    def seen() -> tuple[str, ...]:
+        rows = "from events.models import Event; print(sorted(Event.objects.values_list('id')))"
+        users = (
+            "from users.models import User; print(User.objects.values_list('username', 'password'))"
+        )
+        files = f"cd / && find {CONFIG} {CONFIG}.trees -printf '%p %M %u %g %l %T@\\n' | sort"
+        return (*map(bugsink.django, (rows, users)), host.check_output("sh -c %s", files))
+
+    before, taken = seen(), bugsink.taken("health")
+    # The first one, which the deployment began, may still run.
+    ended = "systemctl is-active lookout-backup.service | grep -q activating"
+    assert wait_for(lambda: host.run(ended).rc, 120)
+    host.check_output("systemctl start lookout-backup.service")
+    bugsink.tell(bugsink.dsn("health"), "after the backup")
+    host.check_output(f"systemctl stop {UNIT} {WORKER}")
+    if bugsink.name == "bookworm":
+        drop = "DROP DATABASE bugsink WITH (FORCE)"
+        host.check_output("sh -c %s", f"cd / && runuser -u postgres -- psql -qc '{drop}'")
+    else:
+        host.check_output("sh -c 'rm /var/lib/bugsink/db.sqlite3*'")
+    host.check_output(f"rm -r {CONFIG} {CONFIG}.trees")
+
+    done = host.run("lookout-restore latest --yes")
+    assert done.rc == 0, done.stdout + done.stderr
+    assert "bugsink is restored" in done.stdout
+    assert seen() == before
+    assert bugsink.taken("health") == taken
+    assert SIGNED_IN in bugsink.sign_in()
+    bugsink.tell(bugsink.dsn("health"), "after the restore")
+    assert bugsink.takes("health", taken + 1)
+    host.check_output("lookout-restore --forget-aside")
+
+
 def test_old_events_are_deleted(bugsink: Bugsink) -> None:
     before = bugsink.taken("sensor")
     bugsink.tell(bugsink.dsn("sensor"), "long ago", 2)
