@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 
@@ -111,6 +112,9 @@ def _fetched(context: Context, item: Item) -> Manifest:
     try:
         fetch.judge(folder, context.sources(whole), scratch)
         for command in part.checks:
+            if shutil.which(command[0]) is None:
+                what = f"its check `{command[0]}` is not on this host"
+                raise CopyError(what, cannot_judge=True)
             problem = fetch.check(command, folder / "files", part.timeout_seconds)
             if problem:
                 raise CopyError(problem)
