@@ -90,6 +90,18 @@ def test_damage_is_found(part: Registered) -> None:
     assert [one for one in found if one.startswith("private: pg_restore ended with 1")]
 
 
+def test_settings_are_saved_and_proven(database: Database) -> None:
+    """By a server that a drill starts, without any rights."""
+    part = Registered(database.host, "configuration-postgresql")
+    part.assert_a_copy_is_good()
+    tree = f"files/etc/postgresql/{database.version}/main/lookout"
+    part.assert_damage_is_found(f"echo port = none >> {tree}/postgresql.conf", "bytes is")
+    refused = part.check()
+    assert refused.rc == 1
+    assert 'invalid value for parameter "port"' in refused.stderr
+    part.forget()
+
+
 def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
     database: Database, part: Registered
 ) -> None:
