@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookout.backup.records import good_ids
 from lookout.backup.restic import Snapshot
-from lookout.backup.retention import DAY_SECONDS, Rule, forgettable, good_ids, newest_good
+from lookout.backup.retention import DAY_SECONDS, Rule, forgettable, newest_good
 
 RULE = Rule(keep_days=30, keep_last=7)
 START = 1_700_000_000.0

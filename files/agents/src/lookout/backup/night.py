@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,9 +14,18 @@ from typing import TypeVar
 
 from lookout.backup.bounded import BoundedError, bounded
 from lookout.backup.options import RunOptions
-from lookout.backup.parts import Part, read
+from lookout.backup.parts import NAME, Part, read
 from lookout.backup.reach import Client, Status, StoreError, patiently
-from lookout.backup.restic import GOOD, RECORD, Repository, ResticError, passes
+from lookout.backup.restic import (
+    GOOD,
+    NAMES,
+    PARTIAL,
+    RECORD,
+    WHOLE,
+    Repository,
+    ResticError,
+    passes,
+)
 from lookout.backup.save import MEBIBYTE, Outcome, Saver, clear, empty, human
 from lookout.backup.state import NOT_COPIED, State
 
@@ -27,8 +37,6 @@ _MEASURE_SECONDS = 120.0
 _ASK_SECONDS = 300.0
 # Of data that the repository has already: as much may be new. What it compresses is on top.
 _NEW_SHARE = 0.1
-# The tag of a record of chosen parts alone
-PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,9 @@ class Night:
             "parts": {name: asdict(outcome) for name, outcome in outcomes.items()},
         }
         try:
-            tags = [RECORD, *([PARTIAL] if work.partial else [])]
+            tags = [RECORD, PARTIAL if work.partial else WHOLE]
+            # A file with another name is no part's, and restic would take its comma for two tags.
+            tags += [f"{NAMES}{name}" for name in outcomes if re.fullmatch(NAME, name)]
             tags += [f"{GOOD}{one}" for one in self._ids(outcomes, repository)]
             folder.mkdir(mode=0o700)
             text = json.dumps(record, indent=1, sort_keys=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lookout.kit.config import ConfigError, load, option
 
-_NAME = r"[a-z][a-z0-9_]{0,30}"
+# What a part may be called
+NAME = r"[a-z][a-z0-9_]{0,30}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Prometheus:
 class Part:
     """What is saved, judged and restored together."""
 
-    name: str = option(pattern=_NAME, must="be of a-z, 0-9 and _, and begin with a letter")
+    name: str = option(pattern=NAME, must="be of a-z, 0-9 and _, and begin with a letter")
     # Files and folders, with all that is below them. What does not exist is an error.
     paths: tuple[Path, ...] = ()
     # Of those, names or patterns that are left out, as in *.tmp

@@ -6,9 +6,10 @@ is ahead of it: backups that stopped, and a clock that jumps, make nothing old.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from lookout.backup.records import good, good_ids, named
 from lookout.backup.restic import RECORD, Snapshot
 
 DAY_SECONDS = 86400.0
@@ -22,24 +23,10 @@ class Rule:
     keep_last: int
 
 
-def good_ids(snapshots: Iterable[Snapshot]) -> set[str]:
-    """The snapshots that a record says were saved without an error, as it names them."""
-    return {one for snapshot in snapshots for one in snapshot.good}
-
-
-def named(snapshot: Snapshot) -> str:
-    """The id by which records name it."""
-    return snapshot.original or snapshot.id
-
-
 def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]:
     """When the newest good snapshot of each part was made; what is dated ahead does not count."""
-    good = good_ids(snapshots)
-    newest: dict[str, float] = {}
-    for one in snapshots:
-        if one.part and named(one) in good and one.time <= now:
-            newest[one.part] = max(one.time, newest.get(one.part, one.time))
-    return newest
+    # The oldest first: the last one of each part remains.
+    return {one.part: one.time for one in good(snapshots) if one.time <= now}
 
 
 def forgettable(snapshots: Collection[Snapshot], rule: Rule, now: float) -> list[Snapshot]:
@@ -49,11 +36,11 @@ def forgettable(snapshots: Collection[Snapshot], rule: Rule, now: float) -> list
     window, unless it is one of the newest good ones. A record goes when all that it names is gone.
     What carries neither a part nor the mark of a record is nobody's of ours, and stays.
     """
-    good = good_ids(snapshots)
+    known = good_ids(snapshots)
     going: list[Snapshot] = []
     for part, newest in newest_good(snapshots, now).items():
         made = [one for one in snapshots if one.part == part and one.time <= now]
-        kept = sorted((one.time, one.id) for one in made if named(one) in good)[-rule.keep_last :]
+        kept = sorted((one.time, one.id) for one in made if named(one) in known)[-rule.keep_last :]
         held = {id_ for _, id_ in kept}
         before = min(now, newest) - rule.keep_days * DAY_SECONDS
         going += [one for one in made if one.time < before and one.id not in held]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lookout.backup import store_options, store_state
+from lookout.backup.records import dropped, past
 from lookout.backup.restic import ResticError, Snapshot
 from lookout.backup.retention import Rule, forgettable, newest_good
 from lookout.backup.store_options import StoreOptions
@@ -162,9 +163,14 @@ def parts_of(snapshots: list[Snapshot], now: float) -> dict[str, Part]:
     """What there is of each part."""
     ours = [one for one in snapshots if one.part]
     count = Counter(one.part for one in ours)
-    good = newest_good(snapshots, now)
+    good, gone = newest_good(snapshots, now), dropped(past(snapshots, now))
     return {
-        part: Part(number, min(one.time for one in ours if one.part == part), good.get(part))
+        part: Part(
+            number,
+            min(one.time for one in ours if one.part == part),
+            good.get(part),
+            gone.get(part),
+        )
         for part, number in count.items()
     }
 
