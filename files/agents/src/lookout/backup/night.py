@@ -15,7 +15,15 @@ from lookout.backup.bounded import BoundedError, bounded
 from lookout.backup.options import RunOptions
 from lookout.backup.parts import Part, read
 from lookout.backup.reach import Client, Status, StoreError, patiently
-from lookout.backup.restic import GOOD, RECORD, Repository, ResticError, passes
+from lookout.backup.restic import (
+    GOOD,
+    RECORD,
+    UNFINISHED,
+    Repository,
+    ResticError,
+    is_locked,
+    passes,
+)
 from lookout.backup.save import MEBIBYTE, Outcome, Saver, clear, empty, human
 from lookout.backup.state import NOT_COPIED, State
 
@@ -29,6 +37,10 @@ _ASK_SECONDS = 300.0
 _NEW_SHARE = 0.1
 # restic's files have 16 MiB, and there may be one on the way for each processor.
 _PACK_BYTES = 64 * MEBIBYTE
+NO_PARTS = (
+    "no part is registered in {}, and there were some when site.yml ran last: let it run for this "
+    "host, which writes them anew, or says that there is nothing to save"
+)
 # The tag of a record of chosen parts alone
 PARTIAL = "partial"
 
@@ -108,6 +120,10 @@ class Night:
 
     def save(self, work: Plan) -> Result:
         """Save all parts; what cannot be saved is in the result, and never raised."""
+        if not work.parts and not work.broken:
+            if self._options.has_parts:
+                return Result({}, NO_PARTS.format(self._options.parts_dir), store=False)
+            log.info("no role has registered a part on this host: there is nothing to save")
         broken = {name: Outcome(problem=why) for name, why in work.broken.items()}
         for why in work.broken.values():
             log.error("a part is not known: %s", why)
@@ -177,8 +193,11 @@ class Night:
                 raise BoundedError("no time is left: the parts before it took all of it")
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
-            why = str(error) + self._full()
-            outcome = Outcome(problem=why, seconds=time.monotonic() - started)
+            outcome = Outcome(
+                problem=str(error) + self._full(),
+                begun=left > 0,
+                seconds=time.monotonic() - started,
+            )
         if outcome.exit_code not in (0, NOT_COPIED):
             outcome = replace(outcome, problem=outcome.problem + self._full())
         self._clear(part)
@@ -220,6 +239,7 @@ class Night:
         }
         try:
             tags = [RECORD, *([PARTIAL] if work.partial else [])]
+            tags += [UNFINISHED] if any(one.begun for one in outcomes.values()) else []
             tags += [f"{GOOD}{one}" for one in self._ids(outcomes, repository)]
             folder.mkdir(mode=0o700)
             text = json.dumps(record, indent=1, sort_keys=True)
@@ -244,7 +264,13 @@ class Night:
         return found
 
     def _ask(self, what: Callable[[], T]) -> T:
-        return patiently(what, passes, self._saver.pauses)
+        until = max(self._until, time.monotonic() + _ASK_SECONDS)
+        return patiently(
+            what,
+            passes,
+            self._saver.pauses,
+            waits=lambda error: is_locked(error) and time.monotonic() < until,
+        )
 
     @staticmethod
     def _none(work: Plan, why: str) -> dict[str, Outcome]:

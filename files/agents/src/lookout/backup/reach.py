@@ -46,17 +46,23 @@ def patiently(
     passes: Callable[[Exception], bool],
     pauses: Sequence[float],
     sleep: Callable[[float], None] = time.sleep,
+    waits: Callable[[Exception], bool] = lambda _: False,
 ) -> T:
-    """What `what` returns, asked again after each of the pauses where the failure may pass."""
-    for pause in pauses:
+    """What `what` returns, asked again after each of the pauses where the failure may pass.
+
+    And after the last one again and again, as long as `waits` says so of it.
+    """
+    left = iter(pauses)
+    pause = None
+    while True:
         try:
             return what()
         except Exception as error:
-            if not passes(error):
+            pause = next(left, pause if waits(error) else None) if passes(error) else None
+            if pause is None:
                 raise
             log.warning("%s; once more in %.0f s", error, pause)
-            sleep(pause)
-    return what()
+        sleep(pause)
 
 
 class Client:

@@ -23,6 +23,8 @@ SAVED, FAILED, INCOMPLETE = 0, 1, 3
 # What a snapshot is tagged with: part=NAME and bytes=SIZE of the copy; the record of a run with
 # `record`, and good=ID of each part that was saved.
 PART, BYTES, RECORD, GOOD = "part=", "bytes=", "record", "good="
+# Of the record of a run that left an upload behind for the next one to go on with
+UNFINISHED = "unfinished"
 # What restic says when the way to the store broke, or when somebody prunes: it passes.
 _PASSES = re.compile(
     r"error talking HTTP to rclone|rclone (exited|stdio connection)|unexpected EOF|ssh: connect"
@@ -42,6 +44,11 @@ class ResticError(Exception):
 def passes(error: Exception) -> bool:
     """Whether another try may succeed: the way broke, or the repository was locked."""
     return isinstance(error, ResticError) and bool(_PASSES.search(str(error)))
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether the store is looking after the repository, which takes as long as it takes."""
+    return isinstance(error, ResticError) and "repository is already locked" in str(error)
 
 
 @dataclass(frozen=True)

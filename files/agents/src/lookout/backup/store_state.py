@@ -28,6 +28,8 @@ class Part:
     snapshots: int = 0
     oldest: float | None = None
     newest_good: float | None = None
+    # Of good snapshots, after the oldest one
+    nights: int = 0
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Notes:
     check_success: bool | None = None
     check_time: float | None = None
     prune_time: float | None = None
+    # On how many nights it was left out since, for an upload that is not done
+    unpruned: int = 0
     bytes: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     # Where the second copy is, and its id there
@@ -48,6 +52,8 @@ class Notes:
     copy_id: str = ""
     copy_time: float | None = None
     copy_check_time: float | None = None
+    # When the store got what the copy has
+    copy_arrivals: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -145,6 +151,7 @@ def publish(file: Path, state: State, room: Room | None) -> None:
             "copy_time",
         )
     snapshots = gauge("snapshots", "Snapshots of a part.", "host", "part")
+    nights = gauge("nights", "Nights of good ones after the oldest snapshot.", "host", "part")
     oldest = gauge("oldest_timestamp_seconds", "When the oldest was made.", "host", "part")
     newest = gauge(
         "newest_good_timestamp_seconds", "When the newest good one was made.", "host", "part"
@@ -152,6 +159,7 @@ def publish(file: Path, state: State, room: Room | None) -> None:
     for host, notes in hosts.items():
         for name, part in notes.parts.items():
             snapshots.labels(host, name).set(part.snapshots)
+            nights.labels(host, name).set(part.nights)
             if part.oldest is not None:
                 oldest.labels(host, name).set(part.oldest)
             if part.newest_good is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from lookout.backup import store_options, store_state
-from lookout.backup.restic import ResticError, Snapshot
-from lookout.backup.retention import Rule, forgettable, newest_good
+from lookout.backup.restic import ResticError
+from lookout.backup.retention import forgettable, named
+from lookout.backup.store_found import arrivals, folder_bytes, is_unfinished, parts_of
 from lookout.backup.store_options import StoreOptions
 from lookout.backup.store_repository import (
     FULL,
@@ -23,7 +22,7 @@ from lookout.backup.store_repository import (
     elsewhere,
     patiently,
 )
-from lookout.backup.store_state import Notes, Part, State
+from lookout.backup.store_state import Notes, State
 
 log = logging.getLogger("lookout.backup.store")
 
@@ -31,6 +30,8 @@ log = logging.getLogger("lookout.backup.store")
 Tell = Callable[[str, str], None]
 
 COPY_CHECK_SECONDS = 6.5 * 86400
+# Of the hourly look at all of them: each takes a second or two.
+LOOK_SECONDS = 1200.0
 
 
 class Upkeep:
@@ -42,8 +43,8 @@ class Upkeep:
         self._notes = notes
         self._clock = clock
         self._kept = at_store(options, host, clock)
-        self._rule = Rule(options.keep_days, options.keep_last)
-        self._locks = Locks(options.path / host, options.lock_dead_seconds)
+        self._folder = options.path / host
+        self._locks = Locks(self._folder, options.lock_dead_seconds)
         self.problems: list[str] = []
         self._steps = [self._check, self._forget, self._look, self._copy]
         self._waits = True
@@ -91,7 +92,9 @@ class Upkeep:
         notes.next_share = share % nights + 1
 
     def _forget(self) -> None:
-        going = forgettable(self._kept.snapshots(), self._rule, time.time())
+        there = self._kept.snapshots()
+        came = arrivals(self._folder, there)
+        going = forgettable(there, came, self._options.keep_days, time.time())
         if going:
             log.info("%s: forgets %d snapshots", self._host, len(going))
             self._patiently(lambda: self._kept.forget([one.id for one in going]))
@@ -101,12 +104,19 @@ class Upkeep:
                 raise ResticError(
                     f"{len(left)} snapshots that were to be forgotten are still there", 1
                 )
+        if is_unfinished(there, came) and self._notes.unpruned < self._options.keep_days:
+            log.info("%s: is not pruned: an upload goes on the next night", self._host)
+            self._notes.unpruned += 1
+            # restic lists what it has brought every ten minutes, and brings again what no list has.
+            self._patiently(lambda: self._run("rebuild-index"))
+            return
         self._patiently(lambda: self._run("prune"))
-        self._notes.prune_time = time.time()
+        self._notes.prune_time, self._notes.unpruned = time.time(), 0
 
     def _look(self) -> None:
-        self._notes.bytes = folder_bytes(self._options.path / self._host)
-        self._notes.parts = parts_of(self._kept.snapshots(), time.time())
+        self._notes.bytes = folder_bytes(self._folder)
+        there = self._kept.snapshots()
+        self._notes.parts = parts_of(there, arrivals(self._folder, there), time.time())
 
     def _copy(self) -> None:
         to, notes = self._options.copy, self._notes
@@ -127,7 +137,11 @@ class Upkeep:
         # Nobody but this program writes there: a lock of its own that is left has no owner.
         copy.run("unlock")
         copy.run("copy", *source)
-        going = forgettable(copy.snapshots(), self._rule, time.time())
+        there, now = copy.snapshots(), time.time()
+        # What the store has forgotten or lost meanwhile is as old as it was, or else as new as now.
+        known = notes.copy_arrivals | arrivals(self._folder, self._kept.snapshots())
+        notes.copy_arrivals = {named(one): known.get(named(one), now) for one in there}
+        going = forgettable(there, notes.copy_arrivals, self._options.keep_days, now)
         if going:
             copy.forget([one.id for one in going])
             copy.run("prune")
@@ -154,29 +168,6 @@ class Upkeep:
         self._kept.run(*arguments)
 
 
-def folder_bytes(folder: Path) -> int:
-    """Size of all files below it. What goes meanwhile is not counted."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def parts_of(snapshots: list[Snapshot], now: float) -> dict[str, Part]:
-    """What there is of each part."""
-    ours = [one for one in snapshots if one.part]
-    count = Counter(one.part for one in ours)
-    good = newest_good(snapshots, now)
-    return {
-        part: Part(number, min(one.time for one in ours if one.part == part), good.get(part))
-        for part, number in count.items()
-    }
-
-
 def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) -> int:
     """Look after all of them, first those that have waited longest. The exit status."""
     state = store_state.read(options.state_file)
@@ -193,15 +184,22 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
     return 1 if failed else 0
 
 
-def look(options: StoreOptions) -> int:
-    """Say whether the destination is there and what room it has; else what is known already.
+def look(options: StoreOptions, hosts: Iterable[str]) -> int:
+    """Say whether the destination is there, what room it has, and what backups are in it.
 
-    The metrics are the answer: what is missing has an alert, and needs no failed unit as well.
+    The metrics are the answer: what is missing has an alert, and needs no failed unit as well. The
+    state is the upkeep's alone, which may be at work.
     """
+    state = store_state.read(options.state_file)
+    state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
     wrong = store_options.trouble(options)
     if wrong:
         log.error("%s", wrong)
-    _publish(options, store_state.read(options.state_file))
+    else:
+        clock = Clock(LOOK_SECONDS)
+        for host, notes in state.hosts.items():
+            Upkeep(options, host, notes, clock).look()
+    _publish(options, state)
     return 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import pwd
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,6 +46,7 @@ def run(
     text: str | None = None,
     stdin: Path | None = None,
     stdout: Path | None = None,
+    tell: Callable[[str], str] = said,
 ) -> str:
     """Run a program to its end and give what it printed. Raises SourceError unless that was good.
 
@@ -72,7 +73,7 @@ def run(
         except OSError as error:
             raise SourceError(f"{argv[0]} cannot be run: {error.strerror}") from error
     if done.returncode != 0:
-        complaint = said(done.stderr.decode(errors="replace"))
+        complaint = tell(done.stderr.decode(errors="replace"))
         raise SourceError(f"{name} ended with {done.returncode}: {complaint}")
     return (done.stdout or b"").decode()
 
