@@ -153,6 +153,8 @@ def test_a_lock_that_lives_is_waited_for(host: Host) -> None:
     status, _ = upkeep()
     assert status == 0, journal(stamp)
     assert "takes a lock away" not in journal(stamp)
+    # The last of them is not to come into the next test.
+    assert wait_for(lambda: host.run("kill -0 $(cat /root/pid)").rc != 0)
 
 
 # --- damage ---
