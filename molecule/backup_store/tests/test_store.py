@@ -154,7 +154,7 @@ def test_a_lock_that_lives_is_waited_for(host: Host) -> None:
     assert status == 0, journal(stamp)
     assert "takes a lock away" not in journal(stamp)
     # The last of them is not to come into the next test.
-    assert wait_for(lambda: host.run("kill -0 $(cat /root/pid)").rc != 0)
+    assert wait_for(lambda: host.run("kill -0 $(cat /root/pid)").rc != 0, 90)
 
 
 # --- damage ---
