@@ -10,7 +10,7 @@ from testinfra.host import Host
 
 REPORTS = "/var/lib/lookout/restore_drill/reports"
 # What there is on the host that is the monitoring, its own store, and drills itself
-PARTS = ("alertmanager", "grafana", "prometheus", "status_page")
+PARTS = ("alertmanager", "configuration", "grafana", "prometheus", "status_page")
 
 
 def test_every_host_is_saved(mon: Host) -> None:

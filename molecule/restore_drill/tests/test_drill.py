@@ -96,7 +96,7 @@ def test_secrets_are_in_no_report_and_no_log() -> None:
 
 @pytest.fixture(scope="module")
 def drilled(good: Good) -> dict[str, Drilled]:
-    """What a drill says of each mutation of the content; eight parts at once."""
+    """What a drill says of each mutation of the content; all parts at once."""
     found = {}
     for batch in batches():
         good.mutate(batch)

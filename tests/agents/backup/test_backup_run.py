@@ -454,9 +454,9 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_hinders_the_next
         time.sleep(seconds)
         started.send_signal(signal.SIGKILL)
         started.wait(10)
-    assert real_stage.run() == run.ALL_SAVED
-    assert real_stage.good() == {"alpha", "beta"}
-    assert list(real_stage.options.stage_dir.iterdir()) == []
+        assert real_stage.run() == run.ALL_SAVED
+        assert real_stage.good() == {"alpha", "beta"}
+        assert list(real_stage.options.stage_dir.iterdir()) == []
     repository = real_stage.client.repository(HOST)
     # A restic that ended a moment after its run left its lock, which hinders no backup.
     repository.unlock()

@@ -469,7 +469,13 @@ def test_a_second_copy_is_made_once_and_kept_by_the_same_rule(store: Store, tmp_
     assert metrics['copy_last_success_timestamp_seconds{host="app1"}'] > time.time() - 60
     other = Store(replace(store.options, path=tmp_path / "copy"))
     assert {one["original"] for one in other.listed()} == {one["id"] for one in store.listed()}
+    # By a clock that was ahead it was checked next year: it is checked now.
+    state = json.loads(store.options.state_file.read_text())
+    state["hosts"]["app1"]["copy_check_time"] = time.time() + 400 * DAY
+    store.options.state_file.write_text(json.dumps(state))
     assert store.once(copy=to, keep_days=1) == 0
+    state = json.loads(store.options.state_file.read_text())
+    assert time.time() - 60 < state["hosts"]["app1"]["copy_check_time"] <= time.time()
     assert old not in {one["original"] for one in other.listed()}
     assert len(other.listed()) == len(store.listed())
     # Gone, it is not begun anew.

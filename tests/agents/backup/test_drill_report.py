@@ -79,6 +79,14 @@ def test_the_time_of_the_last_pass_survives_a_failure() -> None:
     assert sample(states, "part_passed", part="shop") == 0
 
 
+def test_a_pass_by_a_clock_that_was_ahead_ages_from_the_next_drill_on() -> None:
+    ahead = state.follow({}, passed(at=NOW + 400 * 86400), ("app1", "app2"))
+    ahead["app2"] = ahead["app1"]
+    failed = state.follow(ahead, drill(HostResult("app1", (BAD,))), ("app1", "app2"))
+    assert (failed["app1"].last_run, failed["app1"].last_passed) == (NOW, NOW)
+    assert (failed["app2"].last_run, failed["app2"].last_passed) == (NOW, NOW)
+
+
 def test_what_never_was_has_no_sample() -> None:
     states = state.follow({}, drill(HostResult("app1", errors=("down",))), ("app1",))
     for name in ("last_passed_timestamp_seconds", "restore_seconds", "data_age_seconds"):

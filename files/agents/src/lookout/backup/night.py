@@ -39,6 +39,8 @@ NO_PARTS = (
     "no part is registered in {}, and there were some when site.yml ran last: let it run for this "
     "host, which writes them anew, or says that there is nothing to save"
 )
+# restic's files have 16 MiB, and there may be one on the way for each processor.
+_PACK_BYTES = 64 * MEBIBYTE
 # The tag of a record of chosen parts alone
 PARTIAL = "partial"
 
@@ -192,8 +194,12 @@ class Night:
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
             outcome = Outcome(
-                problem=str(error), begun=left > 0, seconds=time.monotonic() - started
+                problem=str(error) + self._full(),
+                begun=left > 0,
+                seconds=time.monotonic() - started,
             )
+        if outcome.exit_code not in (0, NOT_COPIED):
+            outcome = replace(outcome, problem=outcome.problem + self._full())
         self._clear(part)
         if outcome.exit_code:
             log.error("part %s: NOT saved: %s", part.name, outcome.problem)
@@ -203,6 +209,16 @@ class Night:
                 part.name, outcome.seconds, outcome.snapshot[:8], human(outcome.added_bytes),
             )  # fmt: skip
         return outcome
+
+    def _full(self) -> str:
+        """Whether the store has got full: restic tries for a while whether that passes, and may be
+        ended meanwhile; what it says last is not that.
+        """
+        free = self._client.free_bytes(self._saver.host)
+        reserve = self._options.reserve_megabytes * MEBIBYTE
+        if free is None or free >= max(reserve, _PACK_BYTES):
+            return ""
+        return f"; the store is full: {human(free)} are free"
 
     def _clear(self, part: Part) -> None:
         """What a part that was ended at its limit could not take away itself."""

@@ -84,6 +84,13 @@ class Client:
             self._pauses,
         )
 
+    def free_bytes(self, host: str) -> int | None:
+        """Free space of the store, asked once; None where it does not say."""
+        try:
+            return self._ask(host).free_bytes
+        except StoreError:
+            return None
+
     def _ask(self, host: str) -> Status:
         address = self._options.store.address
         try:

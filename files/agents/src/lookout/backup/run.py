@@ -136,7 +136,7 @@ def run(config: RunOptions, kit: Kit, client: Client, saver: Saver) -> int:
         work = replace(work, parts=(), broken={part.name: why for part in work.parts} | work.broken)
     state = former.begin(now)
     if work.partial:
-        state = replace(state, last_attempt=former.last_attempt)
+        state = replace(state, last_attempt=min(former.last_attempt, now))
     _keep(config, state)
     log.info("the backup begins: %s", ", ".join(part.name for part in work.parts) or "no part")
     result = Night(config, client, saver, state).save(work)

@@ -77,7 +77,7 @@ class Saver:
         except ResticError as error:
             code, problem, begun = error.status, str(error), True
         except (SourceError, OSError, subprocess.SubprocessError, ConfigError) as error:
-            code, problem = NOT_COPIED, str(error) or type(error).__name__
+            code, problem = NOT_COPIED, (str(error) or type(error).__name__) + self._full()
         finally:
             # At once, and not at the end of the run: the copies of all parts would need room side
             # by side, hold secrets, and their hard links keep samples that Prometheus deleted.
@@ -111,6 +111,11 @@ class Saver:
                 f"its copy needs {human(needed)}, and {self.stage_dir} has {human(free)} free, of "
                 f"which {human(self.reserve_bytes)} are to stay free"
             )
+
+    def _full(self) -> str:
+        """Whether the stage has got full: not every program that fails then says so, or where."""
+        free = shutil.disk_usage(self.stage_dir).free
+        return f"; {self.stage_dir} is full: {human(free)} are free" if free < MEBIBYTE else ""
 
     @staticmethod
     def _keep(part: Part, stage: Path, size: int, repository: Repository) -> Saved:

@@ -27,8 +27,9 @@ class Copy:
     to: str = option(pattern=r"(/|sftp:|s3:).+", must="begin with /, sftp: or s3:")
     # Of a folder: what has to be mounted
     mount: Path | None = None
-    # Of sftp: where its host key is
+    # Of sftp: where its host key is, and its port
     known_hosts: Path | None = None
+    port: int = option(22, at_least=1, at_most=65535)
 
 
 @dataclass(frozen=True, kw_only=True)

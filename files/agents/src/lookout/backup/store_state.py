@@ -47,6 +47,8 @@ class Notes:
     unpruned: int = 0
     bytes: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
+    # Where the second copy is, and its id there
+    copy_to: str = ""
     copy_id: str = ""
     copy_time: float | None = None
     copy_check_time: float | None = None
@@ -61,6 +63,26 @@ class State:
     last_run: float | None = None
     last_success: float | None = None
     hosts: dict[str, Notes] = field(default_factory=dict)
+
+    def begin(self, now: float) -> None:
+        """A run begins. What is dated in the future, by a clock that was wrong, keeps nothing from
+        being done, and nothing quiet: what is due by it is due now, and its age counts from now.
+        """
+        self.last_run, self.last_success = now, _past(self.last_success, now)
+        for notes in self.hosts.values():
+            notes.tried = _due(notes.tried, now)
+            notes.copy_check_time = _due(notes.copy_check_time, now)
+            notes.check_time = _past(notes.check_time, now)
+            notes.prune_time = _past(notes.prune_time, now)
+            notes.copy_time = _past(notes.copy_time, now)
+
+
+def _past(moment: float | None, now: float) -> float | None:
+    return None if moment is None else min(moment, now)
+
+
+def _due(moment: float | None, now: float) -> float | None:
+    return None if moment is None or moment > now else moment
 
 
 def read(file: Path) -> State:

@@ -13,6 +13,7 @@ from lookout.backup.retention import forgettable, named
 from lookout.backup.store_found import arrivals, folder_bytes, is_unfinished, parts_of
 from lookout.backup.store_options import StoreOptions
 from lookout.backup.store_repository import (
+    FULL,
     LOCKED,
     Clock,
     Kept,
@@ -84,7 +85,7 @@ class Upkeep:
             self._patiently(lambda: self._run("check", f"--read-data-subset={share}/{nights}"))
         except ResticError as error:
             # Without an answer nothing is known; one that was read wrongly is read again tomorrow.
-            if error.status != -1 and LOCKED not in str(error):
+            if error.status != -1 and not any(one in str(error) for one in (LOCKED, FULL)):
                 notes.check_success, notes.check_time = False, time.time()
             raise
         notes.check_success, notes.check_time = True, time.time()
@@ -125,6 +126,10 @@ class Upkeep:
             raise ResticError(f"the second copy: {to.mount} is not mounted", 1)
         copy = elsewhere(to, self._host, self._clock)
         source = ("--from-repo", self._kept.where)
+        if notes.copy_to and notes.copy_to != copy.where:
+            log.info("%s: the second copy goes to %s from now on", self._host, copy.where)
+            notes.copy_id, notes.copy_check_time = "", None
+        notes.copy_to = copy.where
         if not notes.copy_id:
             self._begin_copy(copy, source)
         elif copy.identity() != notes.copy_id:
@@ -151,10 +156,13 @@ class Upkeep:
     def _begin_copy(self, copy: Kept, source: tuple[str, ...]) -> None:
         """The first time alone: a copy that is gone later is no reason to make an empty one."""
         try:
-            self._notes.copy_id = copy.identity()
-        except ResticError:
+            # Not asked for before: to read from a bucket that is not there, restic tries for long.
             copy.run("init", "--copy-chunker-params", *source)
-            self._notes.copy_id = copy.identity()
+        except ResticError as error:
+            # One that an earlier run made, of which there is no note any more
+            if "already" not in str(error):
+                raise
+        self._notes.copy_id = copy.identity()
 
     def _run(self, *arguments: str) -> None:
         self._kept.run(*arguments)
@@ -164,7 +172,7 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
     """Look after all of them, first those that have waited longest. The exit status."""
     state = store_state.read(options.state_file)
     state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
-    state.last_run = now
+    state.begin(now)
     wrong = store_options.trouble(options)
     if wrong:
         log.error("%s", wrong)

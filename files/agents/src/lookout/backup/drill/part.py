@@ -111,11 +111,20 @@ class Examiner:
     def _check(self, told: Part, restored: Path, verdict: _Verdict) -> tuple[str, ...]:
         """Run the part's own check, which is taken from this host's file alone."""
         if self.host != self.here:
-            return ("its check is not run, as it is another host's",) if told.check else ()
+            return ("its check is not run, as it is another host's",) if told.checks else ()
         own = {part.name: part for part in parts.read(self.parts_dir)[0]}.get(told.name)
-        if own is None or not own.check:
+        if own is None:
             return ()
-        argv = [word.replace("{files}", str(restored / "files")) for word in own.check]
+        # What a role has registered since is not in the copy.
+        for command in own.limited(told.paths).checks:
+            self._run_check(command, own.timeout_seconds, restored, verdict)
+        return ()
+
+    @staticmethod
+    def _run_check(
+        command: Sequence[str], timeout_seconds: float, restored: Path, verdict: _Verdict
+    ) -> None:
+        argv = [word.replace("{files}", str(restored / "files")) for word in command]
         try:
             done = subprocess.run(
                 argv,
@@ -124,18 +133,17 @@ class Examiner:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                timeout=own.timeout_seconds,
+                timeout=timeout_seconds,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             verdict.errors.append(f"its check cannot be run: {error}")
-            return ()
+            return
         last = " / ".join(done.stdout.strip().splitlines()[-3:]) or "it said nothing"
         if done.returncode in _NO_PROGRAM:
             verdict.errors.append(f"its check cannot be run: {last}")
         elif done.returncode:
             verdict.failures.append(f"its check {argv[0]} ended with {done.returncode}: {last}")
-        return ()
 
 
 class _Verdict:
