@@ -40,7 +40,9 @@ def _data(host: Host) -> None:
 @pytest.fixture
 def sftp(host: Host) -> Iterator[str]:
     """Another account behind an sshd at another port; its line of known_hosts."""
-    host.check_output("id copies || useradd --create-home --password '*' copies")
+    host.check_output(
+        "id copies || useradd --create-home --home-dir /srv/copies --password '*' copies"
+    )
     host.check_output(f"/usr/sbin/sshd -p {SFTP_PORT} -o PidFile={SFTP_PID}")
     key = host.check_output("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
     yield f"[127.0.0.1]:{SFTP_PORT} {key}"
@@ -98,16 +100,16 @@ def assert_comes_back(store: Host, there: Host, repository: str, environment: st
 
 def test_a_copy_over_sftp_comes_back(host: Host, sftp: str) -> None:
     played = converge(
-        "store", backup_store_copy_to="sftp:copies@127.0.0.1:/home/copies/lookout",
+        "store", backup_store_copy_to="sftp:copies@127.0.0.1:/srv/copies/lookout",
         backup_store_copy_port=SFTP_PORT, backup_store_copy_known_hosts=[sftp],
     )  # fmt: skip
     assert played.returncode == 0, played.stdout
     host.check_output(
         "install -D -m 0600 -o copies /etc/lookout/backup_store.ssh/key.pub"
-        " /home/copies/.ssh/authorized_keys && chown copies: /home/copies/.ssh"
+        " /srv/copies/.ssh/authorized_keys && chown copies: /srv/copies/.ssh"
     )
     night()
-    assert_comes_back(host, host, "/home/copies/lookout/store")
+    assert_comes_back(host, host, "/srv/copies/lookout/store")
 
 
 def test_a_copy_over_s3_comes_back(host: Host, s3: str) -> None:

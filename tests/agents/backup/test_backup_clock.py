@@ -63,7 +63,7 @@ def test_a_host_whose_clock_jumps_is_heard_of_and_loses_nothing(
         assert choose_for_drill(real_stage.snapshots(), HOST, wanted).snapshots == {"alpha": today}
         assert choose_to_restore(real_stage.snapshots(), "alpha", "latest", wanted) == today
 
-    # The store counts by its own clock, to which all three came today: none of them is old.
+    # At the store what is dated ahead, or long ago, makes nothing old.
     keys = real_stage.root / "keys"
     (keys / MARKER).write_text("store 1")
     (keys / HOST).symlink_to("repository")

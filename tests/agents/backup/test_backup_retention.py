@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookout.backup.records import good_ids
 from lookout.backup.restic import Snapshot
 from lookout.backup.retention import (
     DAY_SECONDS,
     forgettable,
-    good_ids,
     newest_good,
     nights_after,
 )

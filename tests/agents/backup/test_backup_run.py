@@ -331,6 +331,19 @@ def test_chosen_parts_alone_say_nothing_of_the_host_as_a_whole(stage: Stage) -> 
     assert "beta" not in state.parts
     assert stage.good() == {"alpha"}
     assert "partial" in stage.snapshots()[-1].tags
+    assert stage.snapshots()[-1].names == ("alpha",)
+
+
+def test_the_record_names_the_parts_that_the_host_has(stage: Stage) -> None:
+    stage.part("alpha")
+    stage.part("beta", prepare="[sh, -c, 'exit 7']")
+    (stage.options.parts_dir / "gamma.yml").write_text("it: is no part", "ascii")
+    (stage.options.parts_dir / "no,part.yml").write_text("it: is no part", "ascii")
+    stage.run()
+    record = stage.snapshots()[-1]
+    assert "whole" in record.tags
+    assert set(record.names) == {"alpha", "beta", "gamma"}
+    assert stage.good() == {"alpha"}
 
 
 def test_a_part_that_nobody_registered_is_refused(stage: Stage) -> None:

@@ -223,6 +223,22 @@ def test_one_that_is_not_good_is_no_newest_good_one(store: Store) -> None:
     assert 'newest_good_timestamp_seconds{host="app1",part="postgresql"}' not in metrics
 
 
+def test_a_part_that_the_host_has_no_more_is_told(store: Store) -> None:
+    store.save(2, part="postgresql")
+    for days_ago in (1, 0.5):
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - days_ago * DAY))
+        tags = ("--tag", "record,whole,names=etc", "--host", "app1", "--time", when)
+        store.restic("backup", ".", *tags, cwd=store.data)
+    assert store.once() == 0
+    # The run of today in the template is one of before, which names no parts.
+    assert not any(name.startswith("dropped") for name in store.metrics())
+    store.restic("backup", ".", "--tag", "record,whole,names=etc", "--host", "app1", cwd=store.data)
+    assert store.once() == 0
+    found = {name: at for name, at in store.metrics().items() if name.startswith("dropped")}
+    assert list(found) == ['dropped_timestamp_seconds{host="app1",part="postgresql"}']
+    assert abs(time.time() - DAY - sum(found.values())) < 600, "since the first run without it"
+
+
 # --- damage ---
 # A pack that is short or missing is for molecule/backup_store: restic 0.14 looks for a minute.
 

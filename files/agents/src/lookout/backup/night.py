@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,12 +14,15 @@ from typing import TypeVar
 
 from lookout.backup.bounded import BoundedError, bounded
 from lookout.backup.options import RunOptions
-from lookout.backup.parts import Part, read
+from lookout.backup.parts import NAME, Part, read
 from lookout.backup.reach import Client, Status, StoreError, patiently
 from lookout.backup.restic import (
     GOOD,
+    NAMES,
+    PARTIAL,
     RECORD,
     UNFINISHED,
+    WHOLE,
     Repository,
     ResticError,
     is_locked,
@@ -41,8 +45,6 @@ NO_PARTS = (
 )
 # restic's files have 16 MiB, and there may be one on the way for each processor.
 _PACK_BYTES = 64 * MEBIBYTE
-# The tag of a record of chosen parts alone
-PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,9 @@ class Night:
             "parts": {name: asdict(outcome) for name, outcome in outcomes.items()},
         }
         try:
-            tags = [RECORD, *([PARTIAL] if work.partial else [])]
+            tags = [RECORD, PARTIAL if work.partial else WHOLE]
+            # A file with another name is no part's, and restic would take its comma for two tags.
+            tags += [f"{NAMES}{name}" for name in outcomes if re.fullmatch(NAME, name)]
             tags += [UNFINISHED] if any(one.begun for one in outcomes.values()) else []
             tags += [f"{GOOD}{one}" for one in self._ids(outcomes, repository)]
             folder.mkdir(mode=0o700)

@@ -17,7 +17,8 @@ from typing import TypeVar
 from lookout.kit.config import ConfigError, load, option
 
 T = TypeVar("T")
-_NAME = r"[a-z][a-z0-9_]{0,30}"
+# What a part may be called
+NAME = r"[a-z][a-z0-9_]{0,30}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Piece:
 class Part:
     """What is saved, judged and restored together."""
 
-    name: str = option(pattern=_NAME, must="be of a-z, 0-9 and _, and begin with a letter")
+    name: str = option(pattern=NAME, must="be of a-z, 0-9 and _, and begin with a letter")
     # Files and folders, with all that is below them. What does not exist is an error.
     paths: tuple[Path, ...] = ()
     # Of those, names or patterns that are left out, as in *.tmp
@@ -84,7 +85,7 @@ class Part:
     prepare: tuple[str, ...] = ()
     timeout_seconds: float = option(3600.0, at_least=1, at_most=86400)
     # In a file: the piece of the part that this one is; empty for a whole part
-    piece: str = option("", pattern=f"({_NAME})?", must="be of a-z, 0-9 and _")
+    piece: str = option("", pattern=f"({NAME})?", must="be of a-z, 0-9 and _")
     # What it was put together from: their paths and units are the part's
     pieces: tuple[Piece, ...] = ()
 

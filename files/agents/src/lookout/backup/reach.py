@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from lookout.backup.options import BackupOptions
 from lookout.backup.restic import Repository, ssh
+from lookout.backup.sources import commands
 
 log = logging.getLogger("lookout.backup")
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class Client:
             raise UnreachableError(
                 f"the store {address} did not answer within {_ANSWER_SECONDS} s"
             ) from error
-        said = " / ".join(done.stderr.strip().splitlines()[-3:]) or "it said nothing"
+        said = commands.said(done.stderr)
         if done.returncode == _NOT_CONNECTED and _NOT_LET_IN.search(done.stderr):
             raise StoreError(
                 f"the store {address} does not take this host's key, or is not it: {said}"

@@ -9,8 +9,9 @@ one night make nothing old.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
+from lookout.backup.records import good, named
 from lookout.backup.restic import PART, RECORD, Snapshot
 
 DAY_SECONDS = 86400.0
@@ -19,24 +20,10 @@ DAY_SECONDS = 86400.0
 Arrivals = Mapping[str, float]
 
 
-def good_ids(snapshots: Iterable[Snapshot]) -> set[str]:
-    """The snapshots that a record says were saved without an error, as it names them."""
-    return {one for snapshot in snapshots for one in snapshot.good}
-
-
-def named(snapshot: Snapshot) -> str:
-    """The id by which records name it."""
-    return snapshot.original or snapshot.id
-
-
 def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]:
     """When the newest good snapshot of each part was made; what is dated ahead does not count."""
-    good = good_ids(snapshots)
-    newest: dict[str, float] = {}
-    for one in snapshots:
-        if one.part and named(one) in good and one.time <= now:
-            newest[one.part] = max(one.time, newest.get(one.part, one.time))
-    return newest
+    # The oldest first: the last one of each part remains.
+    return {one.part: one.time for one in good(snapshots) if one.time <= now}
 
 
 def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float) -> dict[str, int]:

@@ -14,7 +14,7 @@ from lookout.backup.manifest import Manifest
 from lookout.backup.parts import Part
 from lookout.backup.reach import patiently
 from lookout.backup.restic import BYTES, PART, Repository, ResticError, Saved, is_locked, passes
-from lookout.backup.sources import Source, SourceError
+from lookout.backup.sources import Source, SourceError, commands
 from lookout.backup.state import NOT_COPIED
 from lookout.kit.config import ConfigError
 
@@ -23,8 +23,6 @@ log = logging.getLogger("lookout.backup")
 MEBIBYTE = 1 << 20
 # Of its time a part waits so long for the store, which may be looking after the repository.
 _WAIT_SHARE = 0.9
-# Of what a command said, for the log
-_MOST_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -130,22 +128,11 @@ def _prepare(part: Part) -> None:
     """Run the command of the part that comes before the copy."""
     if not part.prepare:
         return
-    done = subprocess.run(
-        list(part.prepare),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        timeout=part.timeout_seconds,
-        check=False,
-    )
-    last = done.stdout.strip().splitlines()[-_MOST_LINES:]
-    for line in last:
-        log.info("part %s: %s: %s", part.name, part.prepare[0], line)
-    if done.returncode != 0:
-        said = last[-1] if last else "it said nothing"
-        raise SourceError(f"{part.prepare[0]} ended with {done.returncode}: {said}")
+    ending = commands.attempt(part.prepare, part.timeout_seconds)
+    if ending.said:
+        log.info("part %s: %s: %s", part.name, part.prepare[0], ending.said)
+    if ending.problem:
+        raise SourceError(ending.problem)
 
 
 def empty(folder: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from lookout.backup.records import dropped, named, past
 from lookout.backup.restic import RECORD, UNFINISHED, Snapshot
-from lookout.backup.retention import Arrivals, named, newest_good, nights_after
+from lookout.backup.retention import Arrivals, newest_good, nights_after
 from lookout.backup.store_state import Part
 
 
@@ -52,6 +53,7 @@ def is_unfinished(snapshots: Collection[Snapshot], came: Arrivals) -> bool:
 def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dict[str, Part]:
     """What there is of each part."""
     good, after = newest_good(snapshots, now), nights_after(snapshots, came, now)
+    gone = dropped(past(snapshots, now))
     of_part: dict[str, list[Snapshot]] = defaultdict(list)
     for one in snapshots:
         if one.part:
@@ -62,6 +64,7 @@ def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dic
             min(one.time for one in ones),
             good.get(part),
             max(after.get(one.id, 0) for one in ones),
+            gone.get(part),
         )
         for part, ones in of_part.items()
     }

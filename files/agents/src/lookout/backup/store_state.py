@@ -30,6 +30,8 @@ class Part:
     newest_good: float | None = None
     # Of good snapshots, after the oldest one
     nights: int = 0
+    # Since when the host says that it has it no more
+    dropped: float | None = None
 
 
 @dataclass
@@ -150,20 +152,14 @@ def publish(file: Path, state: State, room: Room | None) -> None:
             hosts,
             "copy_time",
         )
-    snapshots = gauge("snapshots", "Snapshots of a part.", "host", "part")
-    nights = gauge("nights", "Nights of good ones after the oldest snapshot.", "host", "part")
-    oldest = gauge("oldest_timestamp_seconds", "When the oldest was made.", "host", "part")
-    newest = gauge(
-        "newest_good_timestamp_seconds", "When the newest good one was made.", "host", "part"
-    )
-    for host, notes in hosts.items():
-        for name, part in notes.parts.items():
-            snapshots.labels(host, name).set(part.snapshots)
-            nights.labels(host, name).set(part.nights)
-            if part.oldest is not None:
-                oldest.labels(host, name).set(part.oldest)
-            if part.newest_good is not None:
-                newest.labels(host, name).set(part.newest_good)
+    for name, about, key in (
+        ("snapshots", "Snapshots of a part.", "snapshots"),
+        ("nights", "Nights of good ones after the oldest snapshot.", "nights"),
+        ("oldest_timestamp_seconds", "When the oldest was made.", "oldest"),
+        ("newest_good_timestamp_seconds", "When the newest good one was made.", "newest_good"),
+        ("dropped_timestamp_seconds", "Since when the host has the part no more.", "dropped"),
+    ):
+        _by_part(gauge(name, about, "host", "part"), hosts, key)
     write_textfile(registry, file)
 
 
@@ -172,3 +168,11 @@ def _by_host(gauge: Gauge, hosts: Mapping[str, Notes], name: str) -> None:
         value = getattr(notes, name)
         if value is not None:
             gauge.labels(host).set(float(value))
+
+
+def _by_part(gauge: Gauge, hosts: Mapping[str, Notes], name: str) -> None:
+    for host, notes in hosts.items():
+        for part, known in notes.parts.items():
+            value = getattr(known, name)
+            if value is not None:
+                gauge.labels(host, part).set(float(value))

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from lookout.backup import store_options, store_state
+from lookout.backup.records import named
 from lookout.backup.restic import ResticError
-from lookout.backup.retention import forgettable, named
+from lookout.backup.retention import forgettable
 from lookout.backup.store_found import arrivals, folder_bytes, is_unfinished, parts_of
 from lookout.backup.store_options import StoreOptions
 from lookout.backup.store_repository import (
