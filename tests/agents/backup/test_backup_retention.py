@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.backup.records import good_ids
+from lookout.backup.records import dropped, good_ids
 from lookout.backup.restic import Snapshot
 from lookout.backup.retention import (
     DAY_SECONDS,
@@ -238,6 +239,20 @@ def test_seven_forged_ones_push_nothing_out_that_was_not_saved_for_weeks() -> No
     kept.save(120, "a")
     kept.upkeep(120 + LATER)
     assert before[-1] not in kept.left
+
+
+def test_thousands_that_he_adds_do_not_take_the_night() -> None:
+    count, begun = 20_000, time.monotonic()
+    ones = [made("a", number / 500, f"a-{number}") for number in range(count)]
+    others = [made(f"b{number}", number / 500) for number in range(count)]
+    told = [
+        Snapshot(f"r-{one.id}", one.time, "app1", ("record", "whole", f"good={one.id}"))
+        for one in ones
+    ]
+    arrivals = {one.id: one.time for one in [*ones, *others, *told]}
+    assert len(forgettable([*ones, *told], arrivals, KEEP, at(40))) > count / 10
+    assert len(dropped([*others, *told])) == count
+    assert time.monotonic() - begun < 30, "ten minutes is too long for the store to wait"
 
 
 @st.composite

@@ -15,7 +15,7 @@ import pytest
 
 from lookout.backup import store_upkeep
 from lookout.backup.restic import ResticError, Snapshot
-from lookout.backup.store_found import is_unfinished
+from lookout.backup.store_found import MOST_PARTS, is_unfinished, parts_of
 from lookout.backup.store_options import MARKER, Copy, StoreOptions
 from lookout.backup.store_repository import Clock, Locks, begin, patiently
 
@@ -221,6 +221,14 @@ def test_one_that_is_not_good_is_no_newest_good_one(store: Store) -> None:
     metrics = store.metrics()
     assert metrics['snapshots{host="app1",part="postgresql"}'] == 1
     assert 'newest_good_timestamp_seconds{host="app1",part="postgresql"}' not in metrics
+
+
+def test_whatever_a_host_adds_is_not_more_than_prometheus_takes() -> None:
+    """Of one target it takes so many samples, and names of so many letters, or none at all."""
+    ones = [Snapshot(f"id{number}", number, "app1", (f"part=p{number}",)) for number in range(999)]
+    ones += [Snapshot("long", 0, "app1", (f"part={'x' * 2000}",))]
+    arrivals = {one.id: one.time for one in reversed(ones)}
+    assert set(parts_of(ones, arrivals, 2000)) == {f"p{number}" for number in range(MOST_PARTS)}
 
 
 def test_a_part_that_the_host_has_no_more_is_told(store: Store) -> None:

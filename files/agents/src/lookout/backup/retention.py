@@ -43,17 +43,22 @@ def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float
     for one in snapshots:
         if ages[one.id] >= 0 and (one.part or RECORD in one.tags):
             of_kind[PART + one.part if one.part else RECORD].append(one)
-    after = {}
+    after: dict[str, int] = {}
     for kind, ones in of_kind.items():
-        # Its own age, and for how long it counts
-        counting = [
+        # Its own age, and for how long it counts; the youngest first
+        counting = sorted(
             (age, age if kind == RECORD else min(age, told[named(one)]))
             for one in ones
             for age in [ages[one.id]]
             if kind == RECORD or named(one) in told
-        ]
-        for one in ones:
-            nights = {since // DAY_SECONDS for age, since in counting if age < ages[one.id]}
+        )
+        # Once through all: thousands, which a host can add, must not take the store's night.
+        nights: set[float] = set()
+        younger = 0
+        for one in sorted(ones, key=lambda one: ages[one.id]):
+            while younger < len(counting) and counting[younger][0] < ages[one.id]:
+                nights.add(counting[younger][1] // DAY_SECONDS)
+                younger += 1
             after[one.id] = len(nights)
     return after
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from lookout.backup.parts import NAME
 from lookout.backup.records import dropped, named, past
 from lookout.backup.restic import RECORD, UNFINISHED, Snapshot
 from lookout.backup.retention import Arrivals, newest_good, nights_after
 from lookout.backup.store_state import Part
+
+log = logging.getLogger("lookout.backup.store")
+
+# Of a host that was broken into: more series or longer names than Prometheus takes from one target
+# would keep it from all that the store says of the others.
+MOST_PARTS = 100
 
 
 def arrivals(folder: Path, snapshots: Collection[Snapshot]) -> dict[str, float]:
@@ -51,13 +60,18 @@ def is_unfinished(snapshots: Collection[Snapshot], came: Arrivals) -> bool:
 
 
 def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dict[str, Part]:
-    """What there is of each part."""
+    """What there is of each part that could be one."""
     good, after = newest_good(snapshots, now), nights_after(snapshots, came, now)
     gone = dropped(past(snapshots, now))
     of_part: dict[str, list[Snapshot]] = defaultdict(list)
     for one in snapshots:
-        if one.part:
+        if re.fullmatch(NAME, one.part):
             of_part[one.part].append(one)
+    if len(of_part) > MOST_PARTS:
+        log.warning("of its %d parts the %d that came first are told", len(of_part), MOST_PARTS)
+    # Of an unknown arrival: the last
+    first = {part: min(came.get(named(one), now) for one in ones) for part, ones in of_part.items()}
+    told = sorted(first, key=lambda part: first[part])[:MOST_PARTS]
     return {
         part: Part(
             len(ones),
@@ -66,5 +80,6 @@ def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dic
             max(after.get(one.id, 0) for one in ones),
             gone.get(part),
         )
-        for part, ones in of_part.items()
+        for part in told
+        for ones in [of_part[part]]
     }
