@@ -21,6 +21,8 @@ log = logging.getLogger("lookout.backup.store")
 # Of a host that was broken into: more series or longer names than Prometheus takes from one target
 # would keep it from all that the store says of the others.
 MOST_PARTS = 100
+# A run that goes on with an upload ends within that of the one before it, each night.
+GOES_ON_SECONDS = 36 * 3600.0
 
 
 def arrivals(folder: Path, snapshots: Collection[Snapshot]) -> dict[str, float]:
@@ -48,15 +50,18 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
-def is_unfinished(snapshots: Collection[Snapshot], came: Arrivals) -> bool:
+def is_unfinished(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> bool:
     """Whether the last run left an upload behind that the next one goes on with.
 
     No snapshot refers to what such a one has brought so far: prune would take it away, and what
-    takes longer than a part may would never be saved.
+    takes longer than a part may would never be saved. Where no run came since, none goes on with
+    it: the store may have no room for one until it is pruned.
     """
     told = [one for one in snapshots if RECORD in one.tags]
     last = max(told, key=lambda one: came.get(named(one), 0.0), default=None)
-    return last is None or UNFINISHED in last.tags
+    if last is None:
+        return True
+    return UNFINISHED in last.tags and now - came.get(named(last), 0.0) < GOES_ON_SECONDS
 
 
 def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dict[str, Part]:
