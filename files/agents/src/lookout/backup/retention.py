@@ -20,10 +20,20 @@ DAY_SECONDS = 86400.0
 Arrivals = Mapping[str, float]
 
 
-def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]:
-    """When the newest good snapshot of each part was made; what is dated ahead does not count."""
-    # The oldest first: the last one of each part remains.
-    return {one.part: one.time for one in good(snapshots) if one.time <= now}
+def newest_good(
+    snapshots: Collection[Snapshot], arrivals: Arrivals, now: float
+) -> dict[str, float]:
+    """When the newest good snapshot of each part was made; what is dated ahead does not count.
+
+    Nor is one newer than its arrival: dated ahead, by a clock that was wrong or by whoever broke
+    into its host, it would pass for the backup of a night on which there was none.
+    """
+    newest: dict[str, float] = {}
+    for one in good(snapshots):
+        made = min(one.time, arrivals.get(named(one), one.time))
+        if made <= now:
+            newest[one.part] = max(made, newest.get(one.part, made))
+    return newest
 
 
 def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float) -> dict[str, int]:

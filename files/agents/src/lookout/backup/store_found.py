@@ -66,7 +66,7 @@ def is_unfinished(snapshots: Collection[Snapshot], came: Arrivals, now: float) -
 
 def parts_of(snapshots: Collection[Snapshot], came: Arrivals, now: float) -> dict[str, Part]:
     """What there is of each part that could be one."""
-    good, after = newest_good(snapshots, now), nights_after(snapshots, came, now)
+    good, after = newest_good(snapshots, came, now), nights_after(snapshots, came, now)
     gone = dropped(past(snapshots, now))
     of_part: dict[str, list[Snapshot]] = defaultdict(list)
     for one in snapshots:
