@@ -384,6 +384,23 @@ def test_a_look_sees_a_backup_that_came_after_the_upkeep_had_begun(store: Store)
 # --- locks ---
 
 
+def test_a_look_at_one_that_takes_long_does_not_take_the_time_of_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = store.options.path.parent / "programs"
+    programs.mkdir()
+    real = shutil.which("restic")
+    slow = f'#!/bin/sh\ncase "$2" in */app0) exec sleep 25;; esac\nexec {real} "$@"\n'
+    (programs / "restic").write_text(slow)
+    (programs / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(store_upkeep, "LOOK_EACH_SECONDS", 6.0)
+    begun = time.monotonic()
+    assert store_upkeep.look(store.options, ["app0", "app1"]) == 0
+    assert time.monotonic() - begun < 20
+    assert 'newest_good_timestamp_seconds{host="app1",part="etc"}' in store.metrics()
+
+
 def lock(store: Store) -> Path:
     """A lock as a restic leaves it that is ended in its work."""
     process = subprocess.Popen(

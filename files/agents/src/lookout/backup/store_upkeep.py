@@ -33,6 +33,8 @@ Tell = Callable[[str, str], None]
 COPY_CHECK_SECONDS = 6.5 * 86400
 # Of the hourly look at all of them: each takes a second or two.
 LOOK_SECONDS = 1200.0
+# One to which its host added more than can be listed must not take the time of the others.
+LOOK_EACH_SECONDS = 120.0
 # With so little of the disk free, what prune takes away is worth more than an upload that goes on.
 SCARCE_SHARE = 0.05
 
@@ -73,8 +75,9 @@ class Upkeep:
 
     def look(self) -> None:
         """What is there, as far as it can be read: what is wrong with it the check says."""
+        clock = Clock(min(LOOK_EACH_SECONDS, self._clock.left()))
         try:
-            self._look()
+            self._tell(at_store(self._options, self._host, clock))
         except (ResticError, OSError, ValueError) as error:
             log.warning("%s: cannot say what is there: %s", self._host, error)
 
@@ -124,8 +127,11 @@ class Upkeep:
         )
 
     def _look(self) -> None:
+        self._tell(self._kept)
+
+    def _tell(self, kept: Kept) -> None:
         self._notes.bytes = folder_bytes(self._folder)
-        there = self._kept.snapshots()
+        there = kept.snapshots()
         self._notes.parts = parts_of(there, arrivals(self._folder, there), time.time())
 
     def _copy(self) -> None:
