@@ -196,7 +196,8 @@ class Night:
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
             outcome = Outcome(
-                problem=str(error) + self._full(),
+                # Each question may take a minute, of the last ones of the run.
+                problem=str(error) + (self._full() if left > 0 else ""),
                 begun=left > 0,
                 seconds=time.monotonic() - started,
             )
