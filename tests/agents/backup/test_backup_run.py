@@ -296,6 +296,21 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(stage: Stage) -> No
     assert list(stage.options.stage_dir.iterdir()) == []
 
 
+def test_a_piece_that_is_broken_fails_a_run_of_its_part_and_is_no_part_that_is_gone(
+    stage: Stage,
+) -> None:
+    data = stage.part("alpha")
+    (stage.options.parts_dir / "alpha.yml").unlink()
+    for piece, path in (("web", data), ("dns", "etc")):
+        text = f"name: alpha\npiece: {piece}\npaths: [{path}]\n"
+        (stage.options.parts_dir / f"alpha-{piece}.yml").write_text(text)
+    assert stage.run("alpha") == run.SOME_FAILED
+    assert "alpha-dns: alpha-dns.yml: paths" in stage.reported[-1]
+    (stage.options.parts_dir / "alpha-web.yml").unlink()
+    assert stage.run() == run.SOME_FAILED
+    assert stage.snapshots()[-1].names == ("alpha",)
+
+
 def test_parts_for_which_no_time_is_left_fail(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
