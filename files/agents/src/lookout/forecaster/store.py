@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, fields
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def encode(series: str, model: Model) -> bytes:
 def decode(raw: bytes, series: str) -> Model:
     """The model of a document. Raises ModelError."""
     try:
-        document = json.loads(raw, parse_constant=refuse_constant)
+        document = json.loads(raw, parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"is truncated or damaged ({error})") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -86,7 +86,7 @@ def decode(raw: bytes, series: str) -> Model:
         raise ModelError(f"is of series {content.get('series')!r}, not of {series!r}")
     try:
         return build({name: value for name, value in content.items() if name != "series"})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"holds what no model holds ({error})") from None
 
 
@@ -142,6 +142,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """NaN and infinities are no JSON, though Python reads them."""
-    raise ValueError(f"it holds {name}")
+def finite(text: str) -> float:
+    """A number of a document; NaN and infinities are no JSON, though Python reads them."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"it holds {text}")
+    return value
