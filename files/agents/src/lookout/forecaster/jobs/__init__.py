@@ -1,0 +1,1 @@
+"""What runs by the clock, each time in a process of its own, with the memory that numpy takes."""
