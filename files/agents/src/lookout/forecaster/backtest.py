@@ -92,13 +92,13 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
     deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
-    near_feature, far_feature = features(deviations)
-    near, far = regress(deviations, near_feature, far_feature)
+    near, far = regress(deviations)
     last = np.arange(first, rows)[:, None] * slots + start - 1
+    near_feature, far_feature = features(deviations, last)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
     forecasts = paths[:, :, targets]
-    forecasts += near[:, first - 1 : -1, None, :] * near_feature[:, last][..., None]
-    forecasts += far[:, first - 1 : -1, None, :] * far_feature[:, last][..., None]
+    forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
+    forecasts += far[:, first - 1 : -1, None, :] * far_feature[..., None]
     flat = raw.ravel()
     repeated = [flat[within - lag * slots] for lag in lags]
     actual = np.where(inside, np.where(known, raw, np.nan).ravel()[within], np.nan)
@@ -163,17 +163,12 @@ def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Qu
     `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
     which bands are scaled.
     """
-    begin = LEARN + LAG
-    total, naive, inside, count = 0.0, 0.0, 0, 0
-    for fold in range(begin, errors.shape[1]):
-        method = chosen[fold - begin]
-        band = bands(errors[method, : fold - LAG] / widths[: fold - LAG])
-        mine = errors[method, fold]
-        relative = mine / widths[fold]
-        within: Flags = (relative >= band[0]) & (relative <= band[1])
-        total += float(np.nansum(np.abs(mine)))
-        naive += float(np.nansum(np.abs(errors[0, fold])))
-        inside += int(within.sum())
-        count += int(np.isfinite(mine).sum())
-    count = max(1, count)
-    return Quality(total / count, naive / count, scale, inside / count, count)
+    folds = range(LEARN + LAG, errors.shape[1])
+    mine = errors[chosen[:-1], folds]
+    relative = errors[chosen[:-1]] / widths
+    band = np.stack([bands(each[: fold - LAG]) for fold, each in zip(folds, relative, strict=True)])
+    now = relative[np.arange(len(folds)), folds]
+    within: Flags = (now >= band[:, 0, None]) & (now <= band[:, 1, None])
+    count = max(1, int(np.isfinite(mine).sum()))
+    total, naive = (float(np.nansum(np.abs(each))) for each in (mine, errors[0, folds]))
+    return Quality(total / count, naive / count, scale, int(within.sum()) / count, count)

@@ -10,6 +10,7 @@ needs half of its window on the new level).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,15 +54,19 @@ class Baseline:
 
 
 def filled(rows: Floats) -> Floats:
-    """Gaps take the same slot of the row before, at the history's beginning of the row after."""
-    if not np.isnan(rows).any():
+    """Gaps take the same slot of the row before, at the history's beginning of a row after it.
+
+    A slot that no row has takes the median of all.
+    """
+    gaps = np.isnan(rows)
+    if not gaps.any():
         return rows
-    out = rows.copy()
-    for row in range(1, len(out)):
-        out[row] = np.where(np.isnan(out[row]), out[row - 1], out[row])
-    for row in range(len(out) - 2, -1, -1):
-        out[row] = np.where(np.isnan(out[row]), out[row + 1], out[row])
-    return np.nan_to_num(out, nan=float(np.nanmedian(rows)))
+    # For each slot the last row that has it, and before there is one, the first that has it
+    source = np.where(gaps, 0, np.arange(len(rows))[:, None])
+    np.maximum.accumulate(source, axis=0, out=source)
+    source = np.maximum(source, np.argmin(gaps, axis=0))
+    out = np.asarray(rows[source, np.arange(rows.shape[1])])
+    return np.nan_to_num(out, nan=float(np.nanmedian(rows))) if np.isnan(out).any() else out
 
 
 def median_of(arrays: list[Floats]) -> Floats:
@@ -100,8 +105,8 @@ def settle(rows: Floats, usual: Floats, before: Floats) -> Baseline:
     expected = rows[first:] - away
     step_away = sudden(away.ravel()).reshape(away.shape)
     least = SMALLEST_PART * float(rows.max() - rows.min())
-    noises = [np.maximum(noise(each), least) for each in (away, step_away)]
-    return Baseline(first, usual, expected, away, step_away, noises[0], noises[1])
+    noise, step_noise = np.maximum(noises(np.stack([away, step_away])), least)
+    return Baseline(first, usual, expected, away, step_away, noise, step_noise)
 
 
 def better_baseline(rows: Floats, first: int) -> Baseline:
@@ -164,31 +169,40 @@ def sudden(away: Floats) -> Floats:
     return np.asarray(away - (sums[here] - sums[start]) / np.maximum(1, here - start))
 
 
-def noise(away: Floats) -> Floats:
-    """Standard deviation by time of day from up to seven rows before, (K, m) to (K + 1, m)."""
-    count, slots = away.shape
-    absolute = np.abs(away)
-    blocks = absolute.reshape(count, BLOCKS, slots // BLOCKS)
-    spread = TO_DEVIATION * np.sort(blocks, axis=2)[..., slots // BLOCKS // 2]
-    spread = (np.roll(spread, 1, axis=1) + 2 * spread + np.roll(spread, -1, axis=1)) / 4
-    mean = before_each(spread)
-    # A series that mostly stands still has a median of nought, and yet moves.
-    least = before_each(absolute.mean(axis=1, keepdims=True))
-    whole = np.maximum(np.sqrt((mean**2).mean(axis=1, keepdims=True)), least)
-    both = np.sqrt(OWN_NOISE * mean**2 + (1 - OWN_NOISE) * whole**2)
-    return np.repeat(both, slots // BLOCKS, axis=1)
+def noises(away: Floats) -> Floats:
+    """Standard deviations by time of day from up to seven rows before, (2, K, m) to (2, K + 1, m).
 
-
-def before_each(rows: Floats) -> Floats:
-    """Means of up to seven rows before each, and of the last ones, (K, c) to (K + 1, c).
-
-    The first row, which has none before it, gets itself.
+    The first row, which has none before it, gets its own.
     """
-    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
-    last = np.arange(1, len(rows) + 1)
-    start = np.maximum(0, last - WEEK)
-    mean = (sums[last] - sums[start]) / (last - start)[:, None]
-    return np.concatenate([mean[:1], mean])
+    two, count, slots = away.shape
+    each = slots // BLOCKS
+    absolute = np.abs(away)
+    spread = TO_DEVIATION * np.sort(absolute.reshape(two, count, BLOCKS, each))[..., each // 2]
+    before, beside = means_before(count), means_beside()
+    mean = before @ spread @ beside
+    # A series that mostly stands still has a median of nought, and yet moves.
+    least = before @ absolute.mean(axis=-1, keepdims=True)
+    mean *= mean
+    whole = np.maximum(mean.mean(axis=-1, keepdims=True), least * least)
+    return np.repeat(np.sqrt(OWN_NOISE * mean + (1 - OWN_NOISE) * whole), each, axis=-1)
+
+
+@lru_cache(maxsize=32)
+def means_before(count: int) -> Floats:
+    """Weights that give means of up to seven rows before each of K + 1, (K + 1, K)."""
+    out = np.zeros((count + 1, count))
+    out[0, 0] = 1
+    for row in range(1, count + 1):
+        start = max(0, row - WEEK)
+        out[row, start:row] = 1 / (row - start)
+    return out
+
+
+@lru_cache(maxsize=1)
+def means_beside() -> Floats:
+    """Weights that smooth over neighbouring blocks of a season, (BLOCKS, BLOCKS)."""
+    whole = np.eye(BLOCKS)
+    return (np.roll(whole, 1, axis=1) + 2 * whole + np.roll(whole, -1, axis=1)) / 4
 
 
 def keep_on(start: Flags, stop: Flags) -> Flags:

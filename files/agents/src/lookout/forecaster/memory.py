@@ -11,7 +11,6 @@ weights.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -31,25 +30,25 @@ def horizons(slots: int) -> Indices:
     return np.asarray(np.unique(np.maximum(1, np.array(GRID) * slots // GRID[-1])))
 
 
-def features(deviations: Floats) -> tuple[Floats, Floats]:
-    """Means of the last few and of the last quarter of a season at each slot.
+def features(deviations: Floats, at: Indices) -> Floats:
+    """Means of the last few and of the last quarter of a season at slots of a history.
 
-    `deviations` (..., D, m) in rows; both are (..., D * m).
+    `deviations` (methods, D, m) in rows, `at` (...,) counted through all rows: (2, methods, ...).
     """
-    *head, rows, slots = deviations.shape
-    flat = deviations.reshape(*head, rows * slots)
-    sums = np.zeros((*head, rows * slots + 1))
-    np.cumsum(flat, axis=-1, out=sums[..., 1:])
-    return trailing(sums, NEAR_SLOTS), trailing(sums, slots // 4)
+    methods, rows, slots = deviations.shape
+    sums = np.zeros((methods, rows * slots + 1))
+    np.cumsum(deviations.reshape(methods, -1), axis=1, out=sums[:, 1:])
+    end = sums[:, at + 1]
+    found = []
+    for wide in wides(slots):
+        start = np.maximum(0, at + 1 - wide)
+        found.append((end - sums[:, start]) / (at + 1 - start))
+    return np.stack(found)
 
 
-def trailing(sums: Floats, wide: int) -> Floats:
-    """Means of up to `wide` last values from their running sums, (..., n + 1) to (..., n)."""
-    size = sums.shape[-1] - 1
-    out = np.empty((*sums.shape[:-1], size))
-    out[..., wide:] = (sums[..., wide + 1 :] - sums[..., 1:-wide]) / wide
-    out[..., :wide] = sums[..., 1 : wide + 1] / np.arange(1, wide + 1)
-    return out
+def wides(slots: int) -> tuple[int, int]:
+    """Slots that the two means are over."""
+    return NEAR_SLOTS, slots // 4
 
 
 @lru_cache(maxsize=16)
@@ -62,32 +61,31 @@ def origins(rows: int, slots: int) -> tuple[Indices, Indices, Flags]:
     return start, np.where(inside, targets, 0), inside
 
 
-def regress(deviations: Floats, near: Floats, far: Floats) -> tuple[Floats, Floats]:
-    """Weights as known after each row: `near` and `far` (..., D, H) from deviations (..., D, m).
+def regress(deviations: Floats) -> Floats:
+    """Weights as known after each row, (2, methods, D, H), from deviations (methods, D, m).
 
     Those at row r are from origins up to row r - 1, whose targets are in rows up to r; those at
     the last row from all targets that are known.
     """
-    *head, rows, slots = deviations.shape
+    methods, rows, slots = deviations.shape
     start, targets, inside = origins(rows, slots)
-    flat = deviations.reshape(*head, rows * slots)
-    target = flat[..., targets] * inside
-    x, y = near[..., start], far[..., start]
-    count = inside.astype(float)
-    sums: list[Any] = [
-        ((x * x)[..., None, :] @ count)[..., 0, :],
-        ((x * y)[..., None, :] @ count)[..., 0, :],
-        ((y * y)[..., None, :] @ count)[..., 0, :],
-        (x[..., None, :] @ target)[..., 0, :],
-        (y[..., None, :] @ target)[..., 0, :],
-    ]
-    for index, each in enumerate(sums):
-        total = np.cumsum(each, axis=-2)
-        sums[index] = np.concatenate(
-            [0 * total[..., :1, :], total[..., :-2, :], total[..., -1:, :]], -2
-        )
-    xx, xy, yy, xt, yt = sums
-    xx, yy = xx * (1 + RIDGE) + 1e-300, yy * (1 + RIDGE) + 1e-300
+    x, y = features(deviations, start)
+    target = deviations.reshape(methods, rows * slots)[:, targets] * inside
+    # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
+    squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
+    products = np.stack([x, y], axis=2) @ target
+    xx, xy, yy = np.moveaxis(known_after(squares), 2, 0)
+    xt, yt = np.moveaxis(known_after(products), 2, 0)
+    xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)
     down = xx * yy - xy * xy
-    down = np.where(down > 0, down, 1.0)
-    return np.clip((yy * xt - xy * yt) / down, -1, 1), np.clip((xx * yt - xy * xt) / down, -1, 1)
+    down = np.where(down > 0, down, np.inf)
+    found = np.stack([(yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down])
+    return np.asarray(np.clip(found, -1, 1))
+
+
+def known_after(sums: Floats) -> Floats:
+    """Sums of rows (methods, D, ...) up to the row before each; after the last of all."""
+    total = np.cumsum(sums, axis=1)
+    out = np.zeros_like(total)
+    out[:, 1:-1], out[:, -1] = total[:, :-2], total[:, -1]
+    return out

@@ -171,7 +171,7 @@ def expect(model: Model, recent: Series) -> Path | Refused:
     else:
         clean = np.where(seen.scores.flags | np.isnan(values), seen.expected, values)
         deviations = clean - repeated(model, model.profile, first - slots)
-        near, far = (float(each[-1]) for each in memory.features(deviations[None]))
+        near, far = (float(deviations[-wide:].mean()) for wide in memory.wides(slots))
         values = repeated(model, model.profile, first)
         values += np.interp(ahead, grid, near * model.near + far * model.far)
         left = float(near * model.near[-1] + far * model.far[-1])

@@ -142,22 +142,22 @@ def on_grid(
         raise ValueError(f"times and values must be alike, got {at.shape} and {what.shape}")
     step = settings.step_seconds
     next_slot = int(now // step)
-    usable = np.isfinite(at) & (np.abs(np.nan_to_num(what, nan=inf)) <= GREATEST)
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(at) & (np.abs(what) <= GREATEST)
+        within = usable & (at >= (next_slot - most_slots) * step) & (at < next_slot * step)
     dropped = int(len(at) - usable.sum())
-    at, what = at[usable], what[usable]
-    within = (at >= (next_slot - most_slots) * step) & (at < next_slot * step)
     at, what = at[within], what[within]
     if not len(at):
         return Refused(
             "the query returned no usable sample"
             + (f": all {dropped} are NaN or infinite" if dropped else "")
         )
-    slots = (at // step).astype(np.int64)
-    first = int(slots.min())
-    counts = np.bincount(slots - first, minlength=next_slot - first)
-    sums = np.bincount(slots - first, weights=what, minlength=next_slot - first)
+    first = int(at.min() // step)
+    slots = (at / step).astype(np.int64) - first
+    counts = np.bincount(slots, minlength=next_slot - first)
+    sums = np.bincount(slots, weights=what, minlength=next_slot - first)
     with np.errstate(invalid="ignore"):
-        grid = sums / np.where(counts, counts, np.nan)
+        grid = sums / counts  # nought by nought: a gap
     notes = []
     if dropped:
         notes.append(f"{dropped} samples were NaN or infinite and were left out")
