@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def test_a_token_that_cannot_be_handed_over_changes_nothing(call: Called, tmp_pa
     assert status == 2
     assert "nothing is changed" in said
     assert call.file.read_bytes() == before
+
+
+def test_a_token_that_is_not_kept_is_not_handed_over(
+    call: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    call("create", "robot")
+    monkeypatch.setattr(storage, "write", full)
+    status, _, said = call("rotate", "robot", "--output", str(tmp_path / "token"))
+    assert (status, "No space left" in said) == (2, True)
+    assert not (tmp_path / "token").exists()
 
 
 def test_a_broken_file_is_left_as_it_is(call: Called) -> None:

@@ -1,4 +1,4 @@
-"""python -m lookout.forecaster: the API, a training, a run of forecasts, or a look at models."""
+"""python -m lookout.forecaster: the API, a training, or a run of forecasts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import logging
 import sys
 import time
-from pathlib import Path
 
 from lookout.forecaster.files import alone, files
 from lookout.forecaster.options import ForecasterOptions
@@ -24,8 +23,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     train = verbs.add_parser("train", help="train all models")
     train.add_argument("--asked", action="store_true", help="only what the API was asked for")
     verbs.add_parser("forecast", help="apply the models to the newest samples")
-    check = verbs.add_parser("check-models", help="say which models in a folder are damaged")
-    check.add_argument("folder", type=Path)
 
 
 def serve(options: ForecasterOptions, kit: Kit) -> int:
@@ -38,8 +35,6 @@ def serve(options: ForecasterOptions, kit: Kit) -> int:
             return forecast(options)
     except OSError as error:
         raise ProgramError(f"{verb}: nothing can be written: {error}") from error
-    if verb == "check-models":
-        return check(kit.arguments.folder)
     from lookout.forecaster import server  # noqa: PLC0415 -- web libraries, for the API alone
 
     return server.serve(options, kit)
@@ -72,15 +67,6 @@ def forecast(options: ForecasterOptions) -> int:
     from lookout.forecaster.jobs.forecast import Run  # noqa: PLC0415 -- numpy
 
     return 0 if Run(options, source(options), time.time()).run() else 1
-
-
-def check(folder: Path) -> int:
-    """Load every model."""
-    from lookout.forecaster.jobs.shelf import check as wrong_models  # noqa: PLC0415 -- numpy
-
-    wrong = wrong_models(folder)
-    print("\n".join(wrong) or "all models can be loaded")
-    return 1 if wrong else 0
 
 
 def source(options: ForecasterOptions) -> Prometheus:

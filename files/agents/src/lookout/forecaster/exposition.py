@@ -124,7 +124,7 @@ def of_training(head: Record, records: list[Record]) -> bytes:
 
     failures = CounterMetricFamily(
         f"{PREFIX}training_failures",
-        "Trainings that failed, or whose model was worse and was not taken.",
+        "Trainings that failed: the former model goes on.",
         labels=SERIES,
     )
     for record in records:

@@ -94,7 +94,13 @@ def _hand_over(asked: argparse.Namespace, held: TokenSet, slot: Slot, token: str
     # The token first: one that nobody got to know would end the former one by its time.
     if asked.output:
         write_atomically(asked.output, f"{token}\n", 0o600)
-    storage.write(asked.file, held)
+    try:
+        storage.write(asked.file, held)
+    except OSError:
+        # Whoever found it there would take it for one that holds.
+        if asked.output:
+            asked.output.unlink(missing_ok=True)
+        raise
     if not asked.output:
         print(token)
     print(f"token {slot.id} of {slot.client}, {', '.join(slot.scopes)}, until"

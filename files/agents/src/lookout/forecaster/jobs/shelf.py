@@ -1,10 +1,14 @@
-"""The models, a file each, named by the id of their series."""
+"""The models, a file each, named by the id of their series.
+
+`python -m lookout.forecaster.jobs.shelf FOLDER` loads each of them, as the backup asks of its copy.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import re
+import sys
 from pathlib import Path
 
 from lookout.forecaster import store
@@ -66,3 +70,17 @@ def check(folder: Path) -> list[str]:
         except ModelError as error:
             wrong.append(str(error))
     return wrong
+
+
+def main(folder: Path) -> int:
+    """Say what is wrong with them."""
+    try:
+        wrong = check(folder)
+    except OSError as error:
+        wrong = [f"{folder}: {error.strerror}"]
+    print("\n".join(wrong) or "all models can be loaded")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

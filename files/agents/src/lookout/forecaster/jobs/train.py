@@ -136,7 +136,6 @@ class Training:
             )
             self.outcome.kept += 1
             record.update(state="kept", reason=verdict.reason, model=described(old))
-            record["failures"] += 1
             return record
         self._shelf.save(identity.id, model)
         self.outcome.trained += 1
