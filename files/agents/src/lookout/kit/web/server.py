@@ -63,10 +63,15 @@ def listen(address: str, port: int) -> list[socket.socket]:
 
     Raises OSError where the port is taken.
     """
-    return [
+    taken = [
         socket.create_server((one, port), family=family_of(one), backlog=128)
         for one in sorted({address, LOOPBACK})
     ]
+    for one in taken:
+        # Inherited by what it accepts. asyncio does not see that these are TCP, and an answer in two
+        # parts would wait 40 ms for its second one.
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return taken
 
 
 def family_of(address: str) -> socket.AddressFamily:
