@@ -68,8 +68,8 @@ def listen(address: str, port: int) -> list[socket.socket]:
         for one in sorted({address, LOOPBACK})
     ]
     for one in taken:
-        # Inherited by what it accepts. asyncio does not see that these are TCP, and an answer in two
-        # parts would wait 40 ms for its second one.
+        # Inherited by what it accepts. asyncio does not see that these are TCP, and the second part
+        # of an answer would wait for 40 ms.
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return taken
 
