@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dashboard_gate import dead_queries
 from hosts import CURL, wait_for
 from parts import Registered
 from play import playbook
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
+
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "contracts"))
+from dashboard_queries import dashboards, queries  # noqa: E402
+from metric_names import rule_metrics  # noqa: E402
 
 UNIT = "lookout-forecaster.service"
 URL = "https://127.0.0.1:9704"
@@ -95,6 +102,27 @@ def test_samples_become_forecasts(host: Host, token: str) -> None:
     assert (status, len(said["path"]["values"])) == (200, 288)
     status, said = ask(host, "models", token)
     assert {model["state"] for model in said["models"]} == {"trained"}
+
+
+def test_every_query_of_the_dashboard_returns_series(host: Host) -> None:
+    asked = [
+        query
+        for dashboard in dashboards()
+        if dashboard["uid"] == "ml-insights"
+        for query in queries(dashboard)
+    ]
+    assert len(asked) > 10
+    found = dead_queries(host, "forecaster", asked)
+    assert not found, "\n".join(found)
+
+
+def test_every_metric_of_the_alerts_exists(host: Host) -> None:
+    told = {line.partition("{")[0].partition(" ")[0] for line in metrics(host)}
+    named = {
+        name for name in rule_metrics(ROOT) if name.startswith(("lookout_forec", "lookout_api"))
+    }
+    assert len(named) > 10
+    assert named <= told
 
 
 def test_nobody_gets_in_without_a_token(host: Host, token: str) -> None:
