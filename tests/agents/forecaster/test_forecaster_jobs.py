@@ -317,3 +317,30 @@ def test_the_program_does_each_of_its_verbs(
     site.fails = (500, b"")
     assert PROGRAM.run(serve, ["--config", str(file), "train"]) == 1
     assert PROGRAM.run(serve, ["--config", str(file), "forecast"]) == 1
+
+
+def test_a_model_that_cannot_be_kept_is_one_that_failed(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    outcome = trained(replace(options, models_directory=Path("/proc")))
+    assert (outcome.trained, outcome.failed) == (0, 4)
+    assert "No such file" in records(files(options).trainings)["load", "a"]["reason"]
+
+
+@pytest.mark.parametrize("folder", ["state_directory", "run_directory"])
+def test_a_disk_that_takes_nothing_leaves_what_there_was(
+    site: FakePrometheus, options: ForecasterOptions, folder: str
+) -> None:
+    trained(options)
+    ran(options)
+    before = {path: path.read_bytes() for path in files_below(options)}
+    full = replace(options, **{folder: Path("/proc/none")})  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="No such file"):
+        _ = trained(full) if folder == "state_directory" else ran(full)
+    assert {path: path.read_bytes() for path in files_below(options)} == before
+
+
+def files_below(options: ForecasterOptions) -> list[Path]:
+    """What a reader may look at: all but what is being written."""
+    folders = (options.state_directory, options.run_directory)
+    return [path for folder in folders for path in folder.iterdir() if path.is_file()]

@@ -114,7 +114,7 @@ class Training:
             if isinstance(series, Refused):
                 return self._refused(record, series.reason)
             return self._trained(record, identity, series)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return self._failed(record, str(error))
         except Exception as error:
             LOG.exception("%s %s: its training failed", identity.series, identity.target)
