@@ -1,0 +1,174 @@
+"""Every candidate, forecast from many moments of the past with what was known then.
+
+Folds are rows: before each, the expectations are made anew from the rows before it, and forecasts
+start at eight moments of it, each for all horizons up to a season. What is published is nested: in
+each fold the method and its bands are chosen from folds whose targets had all come by then, and
+measured on this one. The final choice may use all folds: its error there is not published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lookout.forecaster.baseline import Flags
+from lookout.forecaster.candidates import NAIVE, expectations, period
+from lookout.forecaster.memory import features, horizons, regress
+from lookout.forecaster.series import Floats, Indices
+
+ORIGINS = 8
+BAND = 0.9
+# Folds by which a first choice is made, before anything is measured.
+LEARN = 2
+# Targets of a fold reach into the row after it: the choice before row k knows folds up to k - 2.
+LAG = 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """All candidates as fitted after the last row, and their errors in the folds.
+
+    `errors` (methods, K, ORIGINS, H): actual less forecast, NaN where the actual is not known.
+    `coming` (methods, K + 1, m) and `slopes` (methods, K + 1): expected of each fold's row and of
+    the next, and what is added a row. `near`, `far` (methods, H): the memory's weights.
+    """
+
+    methods: tuple[str, ...]
+    errors: Floats
+    coming: Floats
+    slopes: Floats
+    near: Floats
+    far: Floats
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Errors in the nested folds, by the mean absolute error in units of the series.
+
+    `scale` is that of the seasonal naive within the history: MASE is `error / scale` (Hyndman and
+    Koehler 2006). `coverage` is the share of actual values inside the bands of `BAND`.
+    """
+
+    error: float
+    naive_error: float
+    scale: float
+    coverage: float
+    measured: int
+
+    @property
+    def mase(self) -> float:
+        """Mean absolute scaled error."""
+        return self.error / self.scale if self.scale else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """The error as a part of seasonal naive's on the same folds; 1 when both are nought."""
+        return self.error / self.naive_error if self.naive_error else 1.0
+
+
+@lru_cache(maxsize=16)
+def moments(rows: int, first: int, slots: int) -> tuple[Indices, Indices, Indices, Flags]:
+    """Origins within a row (O,), targets within two rows (O, H), and in all (K, O, H), inside."""
+    start = np.arange(ORIGINS) * (slots // ORIGINS)
+    targets = start[:, None] + horizons(slots) - 1
+    within = np.arange(first, rows)[:, None, None] * slots + targets
+    inside: Flags = within < rows * slots
+    return start, targets, np.where(inside, within, 0), inside
+
+
+def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, first: int) -> Fit:
+    """Fit and backtest on a history of rows (D, m): without gaps, cleaned, and what was known.
+
+    `methods` begin with those of NAIVE, which take what was measured, up to their origin.
+    """
+    rows, slots = raw.shape
+    start, targets, within, inside = moments(rows, first, slots)
+    naive = [method for method in methods if method in NAIVE]
+    lags = [period(method) for method in naive]
+    models = methods[len(naive) :]
+    coming, slopes = expectations(models, clean, first, 0)
+    then = expectations(models, clean, first, 1)[0]
+    later = clean[first:] - coming[:, :-1]
+    deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
+    near, far = regress(deviations)
+    last = np.arange(first, rows)[:, None] * slots + start - 1
+    near_feature, far_feature = features(deviations, last)
+    paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
+    forecasts = paths[:, :, targets]
+    forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
+    forecasts += far[:, first - 1 : -1, None, :] * far_feature[..., None]
+    flat = raw.ravel()
+    repeated = [flat[within - lag * slots] for lag in lags]
+    actual = np.where(inside, np.where(known, raw, np.nan).ravel()[within], np.nan)
+    nothing = np.zeros((len(naive), near.shape[-1]))
+    return Fit(
+        methods,
+        actual - np.concatenate([repeated, forecasts]),
+        np.concatenate([[raw[first - lag : rows + 1 - lag] for lag in lags], coming]),
+        np.concatenate([np.zeros((len(naive), rows + 1 - first)), slopes]),
+        np.concatenate([nothing, near[:, -1]]),
+        np.concatenate([nothing, far[:, -1]]),
+    )
+
+
+def early(methods: tuple[str, ...], clean: Floats) -> Floats:
+    """Deviations of the rows before the first fold from what it expects, (methods, first, m)."""
+    first = len(clean)
+    repeat = max(map(period, methods))
+    out = np.empty((len(methods), first, clean.shape[1]))
+    for ahead in range(repeat):
+        expected, slope = expectations(methods, clean, first, ahead)
+        before = np.arange((first + ahead) % repeat, first, repeat)
+        rises = slope * (before - first - ahead)
+        out[:, before] = clean[before] - expected - rises[..., None]
+    return out
+
+
+def choices(errors: Floats) -> Indices:
+    """The best method as known before each fold from LEARN + LAG on, and after the last, (C,).
+
+    By the mean absolute error over all horizons; there are more of the near ones.
+    """
+    count = np.isfinite(errors[0]).sum(axis=(1, 2))
+    sums = np.nansum(np.abs(errors), axis=(2, 3))
+    losses = np.cumsum(sums, axis=1) / np.maximum(1, np.cumsum(count))
+    folds = errors.shape[1]
+    known = [*range(LEARN - 1, folds - LAG - 1), folds - 1]
+    return np.asarray(np.argmin(losses[:, known], axis=0))
+
+
+def bands(errors: Floats) -> Floats:
+    """Quantiles of errors (F, ORIGINS, H) around each horizon that enclose BAND of them, (2, H).
+
+    Each horizon borrows from its two neighbours. Not from a distribution: as they were.
+    """
+    flat = errors.reshape(-1, errors.shape[-1]).T
+    pool = np.concatenate(
+        [flat, np.concatenate([flat[:1], flat[:-1]]), np.concatenate([flat[1:], flat[-1:]])], axis=1
+    )
+    pool.sort(axis=1)
+    count = np.maximum(1, np.isfinite(pool).sum(axis=1))
+    at = np.stack([(1 - BAND) / 2 * (count - 1), (1 + BAND) / 2 * (count - 1)])
+    low = at.astype(int)
+    line = np.arange(len(pool))
+    here, there = pool[line, low], pool[line, np.minimum(low + 1, count - 1)]
+    return np.asarray(np.nan_to_num(here + (at - low) * (there - here)))
+
+
+def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Quality:
+    """Quality in the folds that neither chose the method nor made the bands.
+
+    `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
+    which bands are scaled.
+    """
+    folds = range(LEARN + LAG, errors.shape[1])
+    mine = errors[chosen[:-1], folds]
+    relative = errors[chosen[:-1]] / widths
+    band = np.stack([bands(each[: fold - LAG]) for fold, each in zip(folds, relative, strict=True)])
+    now = relative[np.arange(len(folds)), folds]
+    within: Flags = (now >= band[:, 0, None]) & (now <= band[:, 1, None])
+    count = max(1, int(np.isfinite(mine).sum()))
+    total, naive = (float(np.nansum(np.abs(each))) for each in (mine, errors[0, folds]))
+    return Quality(total / count, naive / count, scale, int(within.sum()) / count, count)
