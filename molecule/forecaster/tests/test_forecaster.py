@@ -28,16 +28,25 @@ GATEWAY = "https://localhost/forecaster"
 SITE_CURL = "curl -sS --cacert /etc/lookout/tls/ca.pem"
 MOST_MEMORY_KB = 60 * 1024
 DAYS = 10
-# Ten days of a load that follows the day, as Prometheus would have scraped it
+# Ten days as Prometheus would have scraped them: a load that follows the day, a disk that is full
+# in three days, and what never moves.
 SAMPLES = f"""
 import math, time
 end = int(time.time()) // 60 * 60
-print("# TYPE lookout_test_load gauge")
-for host, size in (("a", 1.0), ("b", 0.5)):
-    for at in range(end - {DAYS} * 86400, end + 1, 60):
-        noise = math.sin(at * 12.9898) * 43758.5453
-        value = 50 + 20 * math.sin(2 * math.pi * at / 86400) + noise - math.floor(noise)
-        print(f'lookout_test_load{{{{instance="{{host}}"}}}} {{size * value}} {{at}}')
+times = range(end - {DAYS} * 86400, end + 1, 60)
+def load(at):
+    noise = math.sin(at * 12.9898) * 43758.5453
+    return 50 + 20 * math.sin(2 * math.pi * at / 86400) + noise - math.floor(noise)
+for name, host, value in (
+    ("load", "a", load),
+    ("load", "b", lambda at: load(at) / 2),
+    ("disk", "a", lambda at: 91 - (end - at) / 86400 * 3 + load(at) / 1000),
+    ("flat", "a", lambda at: 3),
+):
+    if host == "a":
+        print(f"# TYPE lookout_test_{{name}} gauge")
+    for at in times:
+        print(f'lookout_test_{{name}}{{{{instance="{{host}}"}}}} {{value(at)}} {{at}}')
 print("# EOF")
 """
 
@@ -102,6 +111,9 @@ def test_samples_become_forecasts(host: Host, token: str) -> None:
     assert (status, len(said["path"]["values"])) == (200, 288)
     status, said = ask(host, "models", token)
     assert {model["state"] for model in said["models"]} == {"trained"}
+    _, said = ask(host, "series?series=disk", token)
+    (bound,) = said["series"][0]["bounds"]
+    assert 2 * 86400 < bound["seconds"] < 4 * 86400
 
 
 def test_every_query_of_the_dashboard_returns_series(host: Host) -> None:
@@ -129,7 +141,7 @@ def test_nobody_gets_in_without_a_token(host: Host, token: str) -> None:
     for path in ("series", "models", "openapi.json", "nowhere"):
         assert ask(host, path, "wrong")[0] == 401
     assert ask(host, "health", "wrong") == (200, {"status": "ok"})
-    assert ask(host, "../../metrics", token)[0] == 404
+    assert ask(host, "../../metrics", token)[0] == 403
     refused = host.run(f"curl -fsS --cacert /etc/lookout/tls/ca.pem {URL}/api/v1/health")
     assert refused.rc != 0, "without a certificate of the site"
 
@@ -176,7 +188,7 @@ def test_what_it_registers_can_be_saved_and_judged(host: Host) -> None:
     check = [word.replace("{files}", "") for word in Registered(host, "forecaster").part.check]
     assert host.check_output(shlex.join(check)) == "all models can be loaded"
     models = host.check_output("ls /var/lib/lookout/models").split()
-    assert len(models) == 2
+    assert len(models) == 4
     cut = f"head -c 1000 {check[-1]}/{models[0]} > /root/copy/{models[0]}"
     host.check_output(f"mkdir -p /root/copy && {cut}")
     judged = host.run(shlex.join([*check[:-1], "/root/copy"]))
