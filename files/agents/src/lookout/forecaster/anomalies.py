@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lookout.forecaster.baseline import WEEK, Baseline, Flags, keep_on
+from lookout.forecaster.baseline import TO_DEVIATION, WEEK, Baseline, Flags, keep_on
 from lookout.forecaster.series import Floats
 
 # Chosen on generator A with the seeds for tuning (tests/forecast_series.py).
@@ -94,7 +94,8 @@ def cleaned(rows: Floats, base: Baseline) -> Floats:
     out = rows.copy()
     out[base.first :] = np.where(flags.reshape(far.shape), base.expected, rows[base.first :])
     early = rows[: base.first] - base.usual[0]
-    early = early - np.median(early, axis=1, keepdims=True)
-    limit = SUDDEN * 1.4826 * np.median(np.abs(early))
-    out[: base.first] -= np.where(np.abs(early) > limit, early, 0)
+    early -= np.sort(early, axis=1)[:, early.shape[1] // 2, None]
+    size = np.abs(early)
+    limit = SUDDEN * TO_DEVIATION * np.sort(size, axis=None)[size.size // 2]
+    out[: base.first] -= np.where(size > limit, early, 0)
     return out

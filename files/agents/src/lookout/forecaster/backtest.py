@@ -89,7 +89,10 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     lags = [period(method) for method in naive]
     models = methods[len(naive) :]
     coming, slopes = expectations(models, clean, first, 0)
-    then = expectations(models, clean, first, 1)[0]
+    if max(map(period, models)) == 1:
+        then = coming + slopes[..., None]
+    else:
+        then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
     deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
     near, far = regress(deviations)

@@ -140,7 +140,8 @@ def usual_rows(rows: Floats, first: int, weekly: bool) -> Floats:
     """
     count = len(rows)
     # The level of a row, up to a constant: rows differ from the one before by the median of slots.
-    levels = np.concatenate([[0.0], np.cumsum(np.median(rows[1:] - rows[:-1], axis=1))])
+    steps = np.sort(rows[1:] - rows[:-1], axis=1)[:, rows.shape[1] // 2]
+    levels = np.concatenate([[0.0], np.cumsum(steps)])
 
     def ago(flat: Floats, lag: int, more: int = 0) -> Floats:
         return flat[first - lag : count + 1 - lag + more]

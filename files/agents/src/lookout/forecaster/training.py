@@ -56,12 +56,11 @@ def train(series: Series) -> Model:
     scale = seasonal_error(measured)
     quality = measure(tried.errors, chosen, widths_of(base, slots), scale)
     index, reason = verdict(methods, int(chosen[-1]), quality)
+    profile = profile_of(methods[index], clean)
     usual: Floats = base.usual[len(rows) - first :].ravel()
     if not reason:  # less noisy than the medians that cleaning began with
-        usual = profile_of(methods[index], clean)
-        base = settle_on(tried, index, rows)
+        usual, base = profile, settle_on(tried, index, rows)
     last = series.next_slot
-    profile = profile_of(methods[index], clean)
     middle = np.sort(clean[-WINDOW:], axis=1)[:, slots // 2]
     return Model(
         settings=series.settings,
@@ -111,10 +110,9 @@ def by_block(noise: Floats, last_slot: int) -> Floats:
 
 def profile_of(method: str, clean: Floats) -> Floats:
     """What a method expects of the season or the week after a history (D, m), (p * m,)."""
-    ahead = range(period(method))
-    return np.concatenate(
-        [expectations((method,), clean, len(clean), row)[0][0, 0] for row in ahead]
-    )
+    count = len(clean)
+    rows = [expectations((method,), clean, count, ahead)[0] for ahead in range(period(method))]
+    return np.concatenate(rows).ravel()
 
 
 def settle_on(tried: Fit, index: int, rows: Floats) -> Baseline:
