@@ -220,6 +220,15 @@ def test_too_few_newest_values_are_refused() -> None:
     assert made.reason == "only 3% of the last 24 h are known, 30% are needed"
 
 
+def test_the_newest_known_slot_is_told() -> None:
+    values = waves(15)
+    model = train(history(values))
+    assert seen_by(model, values).newest == SLOTS - 1
+    values[-3:] = np.nan
+    assert seen_by(model, values).newest == SLOTS - 4
+    assert np.isnan(seen_by(model, values).scores.score[-1])
+
+
 def test_another_step_is_refused() -> None:
     values = waves(15)
     model = train(history(values))

@@ -11,7 +11,10 @@ does this, where everything that can be refused comes back as `Refused`, with a 
 
     recent = on_grid(times, values, settings, now, 2 * settings.slots)      # two seasons of samples
     forecast(model, recent).at(slots_ahead)                       # value, lower and upper edge
-    look(model, recent).scores                                    # a score a slot; 1: an anomaly
+    seen = look(model, recent)                                    # the last season as it expects it
+    seen.scores.score[seen.newest]                                # 1: an anomaly begins
+    seen.scores.flags[seen.newest]                                # it has begun and not ended
+    seen.lower[seen.newest], seen.upper[seen.newest]              # what would have been usual
     until_upper(model, recent).likely                             # seconds until the disk is full
 
 A season is a day; with 18 days of history a week is recognised too. `model.skill` is false, and

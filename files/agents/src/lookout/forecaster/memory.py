@@ -21,7 +21,7 @@ NEAR_SLOTS = 3
 RIDGE = 0.05
 ORIGINS = 12
 # Of a season of 288 slots: 5 min to a day, closer where memory fades fast.
-GRID = (1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 192, 240, 288)
+GRID = (1, 2, 4, 8, 12, 24, 48, 72, 120, 168, 228, 288)
 
 
 @lru_cache(maxsize=16)

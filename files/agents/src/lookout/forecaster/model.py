@@ -68,6 +68,11 @@ class Seen:
     upper: Floats
     scores: Scores
 
+    @property
+    def newest(self) -> int:
+        """The index of the newest slot that has a value."""
+        return int(np.flatnonzero(np.isfinite(self.values))[-1])
+
 
 @dataclass(frozen=True)
 class Forecast:
