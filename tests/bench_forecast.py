@@ -40,6 +40,8 @@ import numpy as np  # noqa: E402
 from lookout.forecaster.model import Forecast, Seen, forecast, look  # noqa: E402
 from lookout.forecaster.series import Floats, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
+from tests.bench_forecast_disks import measure_disks  # noqa: E402
+from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
 from tests.forecast_series import (  # noqa: E402
     DAY_SECONDS,
     MEASURED,
@@ -72,32 +74,6 @@ def a_day(series: Generated) -> int:
     return DAY_SECONDS // series.step_seconds
 
 
-def known(history: Floats, day: int) -> Floats:
-    """The history with each gap as the day before."""
-    out = history.copy()
-    for place in np.flatnonzero(np.isnan(out)):
-        out[place] = out[place - day] if place >= day else np.nanmedian(history)
-    return out
-
-
-def predict_linear(history: Floats, day: int) -> Floats:
-    """Prometheus' predict_linear(x[6h], ...): a least-squares line through six hours."""
-    values = history[-day // 4 :]
-    at = np.arange(-len(values) + 1, 1)
-    here = np.isfinite(values)
-    slope, start = np.polyfit(at[here], values[here], 1)
-    return np.asarray(start + slope * np.arange(1, day + 1))
-
-
-def mstl(history: Floats, day: int) -> Floats:
-    """statsforecast's, with its own choice of a trend model."""
-    from statsforecast.models import MSTL  # noqa: PLC0415 - it is not always there
-
-    seasons = [day, 7 * day] if len(history) >= 21 * day else [day]
-    model = MSTL(season_length=seasons).fit(known(history, day))
-    return np.asarray(model.predict(h=day)["mean"])
-
-
 def ready(series: Generated, slots: int) -> Series:
     """As prepared when the first `slots` of it were there."""
     settings = Settings(series.step_seconds)
@@ -113,10 +89,9 @@ def foretell(series: Generated, tally: Tally) -> None:
     started = time.process_time()
     prepared = ready(series, size)
     model = train(prepared)
-    made, seen = forecast(model, prepared), look(model, prepared)
+    made = forecast(model, prepared)
     tally.milliseconds.append(1000 * (time.process_time() - started))
     assert isinstance(made, Forecast)
-    assert isinstance(seen, Seen)
     filled = known(series.history, day)
     scale = float(np.nanmean(np.abs(series.history[day:] - series.history[:-day])))
     paths = {
@@ -236,6 +211,7 @@ def measure(count: int = len(MEASURED)) -> None:
                 f"MSTL on every {MSTL_EVERY}th: MASE {near:.3f} and {whole:.3f}, ours on the same "
                 f"{own[0]:.3f} and {own[1]:.3f}; {statistics.median(rival[1]):.0f} ms a series"
             )
+    measure_disks()
 
 
 def report(kind: str, tally: Tally) -> None:

@@ -55,10 +55,9 @@ def signs(base: Baseline) -> tuple[Floats, Floats]:
 
 def thresholds(far: Floats, both: Floats) -> Thresholds:
     """Thresholds for what comes after the last up to seven of these rows, (K, m) each."""
-    return Thresholds(
-        max(SUDDEN, SUDDEN_TIMES * float(np.median(both[-WEEK:].max(axis=1)))),
-        max(FAR, FAR_TIMES * float(np.median(far[-WEEK:].max(axis=1)))),
-    )
+    highest = np.sort([each[-WEEK:].max(axis=1) for each in (both, far)], axis=1)
+    usual = highest[:, highest.shape[1] // 2]
+    return Thresholds(max(SUDDEN, SUDDEN_TIMES * usual[0]), max(FAR, FAR_TIMES * usual[1]))
 
 
 def judge(far: Floats, both: Floats, known: Flags, limit: Thresholds) -> Scores:

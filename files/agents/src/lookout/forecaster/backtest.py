@@ -143,21 +143,21 @@ def choices(errors: Floats) -> Indices:
 
 
 def bands(errors: Floats) -> Floats:
-    """Quantiles of errors (F, ORIGINS, H) around each horizon that enclose BAND of them, (2, H).
+    """Quantiles of errors (..., F, ORIGINS, H) by horizon that enclose BAND of them, (..., 2, H).
 
     Each horizon borrows from its two neighbours. Not from a distribution: as they were.
     """
-    flat = errors.reshape(-1, errors.shape[-1]).T
-    pool = np.concatenate(
-        [flat, np.concatenate([flat[:1], flat[:-1]]), np.concatenate([flat[1:], flat[-1:]])], axis=1
-    )
-    pool.sort(axis=1)
-    count = np.maximum(1, np.isfinite(pool).sum(axis=1))
-    at = np.stack([(1 - BAND) / 2 * (count - 1), (1 + BAND) / 2 * (count - 1)])
+    *head, folds, origins, count = errors.shape
+    flat = np.swapaxes(errors.reshape(*head, folds * origins, count), -1, -2)
+    beside = [flat[..., :1, :], flat[..., :-1, :]], [flat[..., 1:, :], flat[..., -1:, :]]
+    pool = np.concatenate([flat, *(np.concatenate(each, axis=-2) for each in beside)], axis=-1)
+    pool.sort(axis=-1)
+    known = np.maximum(1, np.isfinite(pool).sum(axis=-1, keepdims=True))
+    at = (known - 1) * np.array([(1 - BAND) / 2, (1 + BAND) / 2])
     low = at.astype(int)
-    line = np.arange(len(pool))
-    here, there = pool[line, low], pool[line, np.minimum(low + 1, count - 1)]
-    return np.asarray(np.nan_to_num(here + (at - low) * (there - here)))
+    here = np.take_along_axis(pool, low, axis=-1)
+    there = np.take_along_axis(pool, np.minimum(low + 1, known - 1), axis=-1)
+    return np.asarray(np.swapaxes(np.nan_to_num(here + (at - low) * (there - here)), -1, -2))
 
 
 def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Quality:
@@ -166,11 +166,13 @@ def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Qu
     `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
     which bands are scaled.
     """
-    folds = range(LEARN + LAG, errors.shape[1])
+    folds = np.arange(LEARN + LAG, errors.shape[1])
     mine = errors[chosen[:-1], folds]
     relative = errors[chosen[:-1]] / widths
-    band = np.stack([bands(each[: fold - LAG]) for fold, each in zip(folds, relative, strict=True)])
     now = relative[np.arange(len(folds)), folds]
+    # Bands of each from the folds that had ended before it
+    unknown = np.arange(errors.shape[1]) >= folds[:, None] - LAG
+    band = bands(np.where(unknown[..., None, None], np.nan, relative))
     within: Flags = (now >= band[:, 0, None]) & (now <= band[:, 1, None])
     count = max(1, int(np.isfinite(mine).sum()))
     total, naive = (float(np.nansum(np.abs(each))) for each in (mine, errors[0, folds]))

@@ -76,8 +76,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected values and the band that holds 90 % of them, (m,) each, from `first_slot` on."""
+    """Expected values and the band that holds 90 % of them, (m,) each, from `first_slot` on.
 
+    `seen` is the season before it, with its scores.
+    """
+
+    seen: Seen
     first_slot: int
     values: Floats
     lower: Floats
@@ -150,7 +154,8 @@ def forecast(model: Model, recent: Series) -> Forecast | Refused:
     bounds = model.settings.lower, model.settings.upper
     values = np.clip(path.values, *bounds)
     lower, upper = (np.clip(path.values + edge, *bounds) for edge in path.band)
-    return Forecast(recent.next_slot, values, np.minimum(lower, values), np.maximum(upper, values))
+    lower, upper = np.minimum(lower, values), np.maximum(upper, values)
+    return Forecast(path.seen, recent.next_slot, values, lower, upper)
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,12 @@ def train(series: Series) -> Model:
         reason=reason,
         notes=series.notes,
         quality=quality,
-        profile=np.roll(profile, last % len(profile)),
+        profile=by_slot(profile, last),
         slope=float(tried.slopes[index, -1]),
         near=tried.near[index],
         far=tried.far[index],
         band=bands(tried.errors[index] / widths_of(base, slots)),
-        usual=np.roll(usual, last % len(usual)),
+        usual=by_slot(usual, last),
         noise=by_block(base.noise, last),
         step_noise=by_block(base.step_noise, last),
         limit=anomalies.thresholds(*anomalies.signs(base)),
@@ -104,8 +104,13 @@ def widths_of(base: Baseline, slots: int) -> Floats:
 
 def by_block(noise: Floats, last_slot: int) -> Floats:
     """The newest noise (K, m) by block of the absolute season, (BLOCKS,)."""
-    slots = noise.shape[1]
-    return np.asarray(np.roll(noise[-1], last_slot % slots)[:: slots // BLOCKS])
+    return by_slot(noise[-1], last_slot)[:: noise.shape[1] // BLOCKS]
+
+
+def by_slot(coming: Floats, first_slot: int) -> Floats:
+    """Values from a slot on, (p * m,), turned so that each is at its absolute slot."""
+    begins = len(coming) - first_slot % len(coming)
+    return np.concatenate([coming[begins:], coming[:begins]])
 
 
 def profile_of(method: str, clean: Floats) -> Floats:
