@@ -37,8 +37,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
 
-from lookout.forecaster.model import Forecast, Seen, forecast, look  # noqa: E402
-from lookout.forecaster.series import Floats, Series, Settings, on_grid, prepare  # noqa: E402
+from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # noqa: E402
+from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
 from tests.bench_forecast_disks import measure_disks  # noqa: E402
 from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
@@ -74,13 +74,11 @@ def a_day(series: Generated) -> int:
     return DAY_SECONDS // series.step_seconds
 
 
-def ready(series: Generated, slots: int) -> Series:
+def ready(series: Generated, slots: int) -> Series | Refused:
     """As prepared when the first `slots` of it were there."""
     settings = Settings(series.step_seconds)
     now = START + slots * series.step_seconds
-    made = prepare(series.times[:slots], series.history[:slots], settings, now)
-    assert isinstance(made, Series), made
-    return made
+    return prepare(series.times[:slots], series.history[:slots], settings, now)
 
 
 def foretell(series: Generated, tally: Tally) -> None:
@@ -88,6 +86,7 @@ def foretell(series: Generated, tally: Tally) -> None:
     day, size = a_day(series), len(series.history)
     started = time.process_time()
     prepared = ready(series, size)
+    assert isinstance(prepared, Series), prepared
     model = train(prepared)
     made = forecast(model, prepared)
     tally.milliseconds.append(1000 * (time.process_time() - started))
@@ -122,10 +121,13 @@ def watch(series: Generated, first_day: int, tally: Tally) -> None:
     """Judge each day from `first_day` on by a model of the days before it."""
     day, size = a_day(series), len(series.history)
     flags = np.zeros(size, dtype=bool)
+    model: Model | None = None
     for begin in range(first_day * day, size, day):
-        model = train(ready(series, begin))
+        # Where the newest hours are a gap there is no training: the model of the day before stays.
+        made = ready(series, begin)
+        model = train(made) if isinstance(made, Series) else model
         tally.counts["days"] += 1
-        if not model.skill:  # raises no alert
+        if model is None or not model.skill:  # raises no alert
             continue
         upto = begin + day
         times, values = series.times[:upto], series.history[:upto]

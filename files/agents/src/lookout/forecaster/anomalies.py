@@ -56,7 +56,7 @@ def signs(base: Baseline) -> tuple[Floats, Floats]:
 def thresholds(far: Floats, both: Floats) -> Thresholds:
     """Thresholds for what comes after the last up to seven of these rows, (K, m) each."""
     highest = np.sort([each[-WEEK:].max(axis=1) for each in (both, far)], axis=1)
-    usual = highest[:, highest.shape[1] // 2]
+    usual = highest[:, (highest.shape[1] - 1) // 2]
     return Thresholds(max(SUDDEN, SUDDEN_TIMES * usual[0]), max(FAR, FAR_TIMES * usual[1]))
 
 

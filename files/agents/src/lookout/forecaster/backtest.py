@@ -15,7 +15,7 @@ import numpy as np
 
 from lookout.forecaster.baseline import Flags
 from lookout.forecaster.candidates import NAIVE, expectations, period
-from lookout.forecaster.memory import features, horizons, regress
+from lookout.forecaster.memory import features, horizons, regress, running_sums
 from lookout.forecaster.series import Floats, Indices
 
 ORIGINS = 8
@@ -95,9 +95,10 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
         then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
     deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
-    near, far = regress(deviations)
+    sums = running_sums(deviations)
+    near, far = regress(deviations, sums)
     last = np.arange(first, rows)[:, None] * slots + start - 1
-    near_feature, far_feature = features(deviations, last)
+    near_feature, far_feature = features(sums, last, slots)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
     forecasts = paths[:, :, targets]
     forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
@@ -148,16 +149,20 @@ def bands(errors: Floats) -> Floats:
     Each horizon borrows from its two neighbours. Not from a distribution: as they were.
     """
     *head, folds, origins, count = errors.shape
-    flat = np.swapaxes(errors.reshape(*head, folds * origins, count), -1, -2)
-    beside = [flat[..., :1, :], flat[..., :-1, :]], [flat[..., 1:, :], flat[..., -1:, :]]
-    pool = np.concatenate([flat, *(np.concatenate(each, axis=-2) for each in beside)], axis=-1)
-    pool.sort(axis=-1)
-    known = np.maximum(1, np.isfinite(pool).sum(axis=-1, keepdims=True))
-    at = (known - 1) * np.array([(1 - BAND) / 2, (1 + BAND) / 2])
-    low = at.astype(int)
-    here = np.take_along_axis(pool, low, axis=-1)
-    there = np.take_along_axis(pool, np.minimum(low + 1, known - 1), axis=-1)
-    return np.asarray(np.swapaxes(np.nan_to_num(here + (at - low) * (there - here)), -1, -2))
+    flat = np.swapaxes(errors.reshape(-1, folds * origins, count), 1, 2)
+    beside = [flat[:, :1], flat[:, :-1]], [flat[:, 1:], flat[:, -1:]]
+    pool = np.concatenate([flat, *(np.concatenate(each, axis=1) for each in beside)], axis=2)
+    pool = pool.reshape(-1, pool.shape[2])
+    pool.sort(axis=1)  # gaps come last
+    known = np.maximum(1, np.isfinite(pool).sum(axis=1))
+    line, found = np.arange(len(pool)), []
+    for level in ((1 - BAND) / 2, (1 + BAND) / 2):
+        at = level * (known - 1)
+        low = at.astype(int)
+        here, there = pool[line, low], pool[line, np.minimum(low + 1, known - 1)]
+        found.append(here + (at - low) * (there - here))
+    both = np.stack(found, axis=1).reshape(*head, count, 2)
+    return np.asarray(np.swapaxes(np.where(np.isnan(both), 0, both), -1, -2))
 
 
 def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Quality:

@@ -30,20 +30,25 @@ def horizons(slots: int) -> Indices:
     return np.asarray(np.unique(np.maximum(1, np.array(GRID) * slots // GRID[-1])))
 
 
-def features(deviations: Floats, at: Indices) -> Floats:
-    """Means of the last few and of the last quarter of a season at slots of a history.
-
-    `deviations` (methods, D, m) in rows, `at` (...,) counted through all rows: (2, methods, ...).
-    """
+def running_sums(deviations: Floats) -> Floats:
+    """Sums of all slots before each, (methods, D * m + 1), of deviations (methods, D, m)."""
     methods, rows, slots = deviations.shape
-    sums = np.zeros((methods, rows * slots + 1))
+    sums = np.empty((methods, rows * slots + 1))
+    sums[:, 0] = 0
     np.cumsum(deviations.reshape(methods, -1), axis=1, out=sums[:, 1:])
-    end = sums[:, at + 1]
-    found = []
+    return sums
+
+
+def features(sums: Floats, at: Indices, slots: int) -> list[Floats]:
+    """Means of the last few and of the last quarter of a season, from running sums.
+
+    `at` (...,) are slots counted through all rows; both are (methods, ...).
+    """
+    end, found = sums[:, at + 1], []
     for wide in wides(slots):
         start = np.maximum(0, at + 1 - wide)
         found.append((end - sums[:, start]) / (at + 1 - start))
-    return np.stack(found)
+    return found
 
 
 def wides(slots: int) -> tuple[int, int]:
@@ -61,15 +66,15 @@ def origins(rows: int, slots: int) -> tuple[Indices, Indices, Flags]:
     return start, np.where(inside, targets, 0), inside
 
 
-def regress(deviations: Floats) -> Floats:
-    """Weights as known after each row, (2, methods, D, H), from deviations (methods, D, m).
+def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Weights as known after each row, (methods, D, H) both, from deviations (methods, D, m).
 
     Those at row r are from origins up to row r - 1, whose targets are in rows up to r; those at
     the last row from all targets that are known.
     """
     methods, rows, slots = deviations.shape
     start, targets, inside = origins(rows, slots)
-    x, y = features(deviations, start)
+    x, y = features(sums, start, slots)
     target = deviations.reshape(methods, rows * slots)[:, targets] * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
     squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
@@ -79,8 +84,8 @@ def regress(deviations: Floats) -> Floats:
     xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)
     down = xx * yy - xy * xy
     down = np.where(down > 0, down, np.inf)
-    found = np.stack([(yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down])
-    return np.asarray(np.clip(found, -1, 1))
+    near, far = (yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down
+    return np.minimum(np.maximum(near, -1), 1), np.minimum(np.maximum(far, -1), 1)
 
 
 def known_after(sums: Floats) -> Floats:
