@@ -13,7 +13,7 @@ from lookout.forecaster.candidates import (
     low_pass,
     weights,
 )
-from lookout.forecaster.memory import features, horizons, regress, running_sums, wides
+from lookout.forecaster.memory import block_sums, features, horizons, regress, wides
 from lookout.forecaster.series import Floats
 
 SLOTS = 96
@@ -89,7 +89,7 @@ def test_the_median_filter_keeps_an_edge() -> None:
 
 
 def weights_of(deviations: Floats) -> tuple[Floats, Floats]:
-    return regress(deviations, running_sums(deviations))
+    return regress(deviations, block_sums(deviations))
 
 
 def test_memory_of_autoregressive_noise_fades_as_its_coefficient() -> None:
@@ -119,8 +119,8 @@ def test_memory_weights_know_only_rows_before() -> None:
 
 def test_features_are_means_of_what_came_last() -> None:
     deviations = np.random.default_rng(6).normal(size=(2, 3, SLOTS))
-    at = np.array([0, 1, 30, 3 * SLOTS - 1])
-    found = features(running_sums(deviations), at, SLOTS)
+    at = np.array([3, 11, 99, 3 * SLOTS - 1])  # a block has four slots
+    found = features(deviations, block_sums(deviations), at)
     for index, wide in enumerate(wides(SLOTS)):
         for place, slot in enumerate(at):
             mean = deviations.reshape(2, -1)[:, max(0, slot + 1 - wide) : slot + 1].mean(axis=1)

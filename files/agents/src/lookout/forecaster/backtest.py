@@ -15,7 +15,7 @@ import numpy as np
 
 from lookout.forecaster.baseline import Flags
 from lookout.forecaster.candidates import NAIVE, expectations, period
-from lookout.forecaster.memory import features, horizons, regress, running_sums
+from lookout.forecaster.memory import block_sums, features, horizons, regress
 from lookout.forecaster.series import Floats, Indices
 
 ORIGINS = 8
@@ -95,10 +95,10 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
         then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
     deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
-    sums = running_sums(deviations)
+    sums = block_sums(deviations)
     near, far = regress(deviations, sums)
     last = np.arange(first, rows)[:, None] * slots + start - 1
-    near_feature, far_feature = features(sums, last, slots)
+    near_feature, far_feature = features(deviations, sums, last)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
     forecasts = paths[:, :, targets]
     forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]

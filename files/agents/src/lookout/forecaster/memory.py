@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from lookout.forecaster.baseline import Flags
-from lookout.forecaster.series import Floats, Indices
+from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 NEAR_SLOTS = 3
 RIDGE = 0.05
@@ -30,25 +30,30 @@ def horizons(slots: int) -> Indices:
     return np.asarray(np.unique(np.maximum(1, np.array(GRID) * slots // GRID[-1])))
 
 
-def running_sums(deviations: Floats) -> Floats:
-    """Sums of all slots before each, (methods, D * m + 1), of deviations (methods, D, m)."""
+def block_sums(deviations: Floats) -> Floats:
+    """Sums of all blocks before each, (methods, D * BLOCKS + 1), of deviations (methods, D, m)."""
     methods, rows, slots = deviations.shape
-    sums = np.empty((methods, rows * slots + 1))
-    sums[:, 0] = 0
-    np.cumsum(deviations.reshape(methods, -1), axis=1, out=sums[:, 1:])
+    sums = np.zeros((methods, rows * BLOCKS + 1))
+    blocks = deviations.reshape(methods, rows * BLOCKS, slots // BLOCKS).sum(axis=2)
+    np.cumsum(blocks, axis=1, out=sums[:, 1:])
     return sums
 
 
-def features(sums: Floats, at: Indices, slots: int) -> list[Floats]:
-    """Means of the last few and of the last quarter of a season, from running sums.
+def features(deviations: Floats, sums: Floats, at: Indices) -> tuple[Floats, Floats]:
+    """Means of the last few and of the last quarter of a season, both (methods, ...).
 
-    `at` (...,) are slots counted through all rows; both are (methods, ...).
+    `at` (...,) are slots that end a block, counted through all rows; `sums` are those of blocks.
     """
-    end, found = sums[:, at + 1], []
-    for wide in wides(slots):
-        start = np.maximum(0, at + 1 - wide)
-        found.append((end - sums[:, start]) / (at + 1 - start))
-    return found
+    methods, rows, slots = deviations.shape
+    flat = deviations.reshape(methods, rows * slots)
+    near, far = wides(slots)
+    few = flat[:, at]
+    for back in range(1, near):
+        few += flat[:, np.maximum(0, at - back)]
+    each = slots // BLOCKS
+    end = (at + 1) // each
+    start = np.maximum(0, end - far // each)
+    return few / near, (sums[:, end] - sums[:, start]) / (each * (end - start))
 
 
 def wides(slots: int) -> tuple[int, int]:
@@ -74,7 +79,7 @@ def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
     """
     methods, rows, slots = deviations.shape
     start, targets, inside = origins(rows, slots)
-    x, y = features(sums, start, slots)
+    x, y = features(deviations, sums, start)
     target = deviations.reshape(methods, rows * slots)[:, targets] * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
     squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
