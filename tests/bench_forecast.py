@@ -42,14 +42,7 @@ from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid
 from lookout.forecaster.training import train  # noqa: E402
 from tests.bench_forecast_disks import measure_disks  # noqa: E402
 from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
-from tests.forecast_series import (  # noqa: E402
-    DAY_SECONDS,
-    MEASURED,
-    START,
-    Generated,
-    daily,
-    weekly,
-)
+from tests.forecast_series import DAY_SECONDS, MEASURED, Generated, daily, weekly  # noqa: E402
 
 REQUIREMENTS = "tests/bench_forecast_requirements.txt"
 KINDS: dict[str, tuple[Callable[[int], Generated], int]] = {"A": (daily, 10), "B": (weekly, 21)}
@@ -77,7 +70,7 @@ def a_day(series: Generated) -> int:
 def ready(series: Generated, slots: int) -> Series | Refused:
     """As prepared when the first `slots` of it were there."""
     settings = Settings(series.step_seconds)
-    now = START + slots * series.step_seconds
+    now = series.times[0] + slots * series.step_seconds
     return prepare(series.times[:slots], series.history[:slots], settings, now)
 
 
@@ -131,7 +124,7 @@ def watch(series: Generated, first_day: int, tally: Tally) -> None:
             continue
         upto = begin + day
         times, values = series.times[:upto], series.history[:upto]
-        now = START + upto * series.step_seconds
+        now = times[0] + upto * series.step_seconds
         recent = on_grid(times, values, model.settings, now, 2 * day)
         assert isinstance(recent, Series)
         seen = look(model, recent)
