@@ -94,7 +94,8 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     else:
         then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
-    deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
+    before = early(models, clean[:first], coming[:, 0], slopes[:, 0])
+    deviations = np.concatenate([before, later], axis=1)
     sums = block_sums(deviations)
     near, far = regress(deviations, sums)
     last = np.arange(first, rows)[:, None] * slots + start - 1
@@ -117,16 +118,19 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     )
 
 
-def early(methods: tuple[str, ...], clean: Floats) -> Floats:
-    """Deviations of the rows before the first fold from what it expects, (methods, first, m)."""
+def early(methods: tuple[str, ...], clean: Floats, coming: Floats, slopes: Floats) -> Floats:
+    """Deviations of the rows before the first fold from what it expects, (methods, first, m).
+
+    `coming` (methods, m) and `slopes` (methods,) are those of the first fold.
+    """
     first = len(clean)
     repeat = max(map(period, methods))
     out = np.empty((len(methods), first, clean.shape[1]))
     for ahead in range(repeat):
-        expected, slope = expectations(methods, clean, first, ahead)
+        expected = expectations(methods, clean, first, ahead)[0][:, 0] if ahead else coming
         before = np.arange((first + ahead) % repeat, first, repeat)
-        rises = slope * (before - first - ahead)
-        out[:, before] = clean[before] - expected - rises[..., None]
+        rises = slopes[:, None] * (before - first - ahead)
+        out[:, before] = clean[before] - expected[:, None] - rises[..., None]
     return out
 
 

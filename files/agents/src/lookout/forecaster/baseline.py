@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookout.forecaster.series import BLOCKS, Floats
+from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 Flags = NDArray[np.bool_]
 
@@ -124,12 +124,20 @@ def better_baseline(rows: Floats, first: int) -> Baseline:
 def trailing_level(previous: Floats, here: Floats) -> Floats:
     """Medians of the season before each eighth of rows (K, m), given the rows before them."""
     slots = here.shape[1]
-    window = np.concatenate([previous, here], axis=1)[:, ::THIN]
-    wide = slots // THIN
-    views = np.lib.stride_tricks.sliding_window_view(window, wide, axis=1)
-    ordered = np.sort(views[:, : wide : wide // LEVELS], axis=-1)
-    level = 0.5 * (ordered[..., wide // 2] + ordered[..., (wide - 1) // 2])
+    ordered = np.concatenate([previous, here], axis=1)[:, windows(slots)]
+    ordered.sort(axis=-1)
+    middle = ordered.shape[2] // 2
+    level = 0.5 * (ordered[..., middle] + ordered[..., middle - 1])
     return np.asarray(np.repeat(level, slots // LEVELS, axis=1))
+
+
+@lru_cache(maxsize=16)
+def windows(slots: int) -> Indices:
+    """Every third slot of the season before each eighth of the second of two rows, (LEVELS, m / 3).
+
+    THIN divides them: a season has a multiple of 24 slots.
+    """
+    return np.arange(LEVELS)[:, None] * (slots // LEVELS) + np.arange(0, slots, THIN)
 
 
 def usual_rows(rows: Floats, first: int, weekly: bool) -> Floats:
@@ -165,9 +173,10 @@ def median_filter(levels: Floats, before: int) -> Floats:
 def sudden(away: Floats) -> Floats:
     """How far each value is from the mean of up to six before it, (n,)."""
     sums = np.concatenate([[0.0], np.cumsum(away)])
-    here = np.arange(len(away))
-    start = np.maximum(0, here - SHORT)
-    return np.asarray(away - (sums[here] - sums[start]) / np.maximum(1, here - start))
+    out = away.copy()
+    out[1:SHORT] -= sums[1:SHORT] / np.arange(1, SHORT)
+    out[SHORT:] -= (sums[SHORT:-1] - sums[: -SHORT - 1]) / SHORT
+    return out
 
 
 def noises(away: Floats) -> Floats:

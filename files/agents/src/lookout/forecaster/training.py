@@ -56,7 +56,7 @@ def train(series: Series) -> Model:
     scale = seasonal_error(measured)
     quality = measure(tried.errors, chosen, widths_of(base, slots), scale)
     index, reason = verdict(methods, int(chosen[-1]), quality)
-    profile = profile_of(methods[index], clean)
+    profile = profile_of(tried, index, clean)
     usual: Floats = base.usual[len(rows) - first :].ravel()
     if not reason:  # less noisy than the medians that cleaning began with
         usual, base = profile, settle_on(tried, index, rows)
@@ -113,11 +113,14 @@ def by_slot(coming: Floats, first_slot: int) -> Floats:
     return np.concatenate([coming[begins:], coming[:begins]])
 
 
-def profile_of(method: str, clean: Floats) -> Floats:
+def profile_of(tried: Fit, index: int, clean: Floats) -> Floats:
     """What a method expects of the season or the week after a history (D, m), (p * m,)."""
-    count = len(clean)
-    rows = [expectations((method,), clean, count, ahead)[0] for ahead in range(period(method))]
-    return np.concatenate(rows).ravel()
+    method, coming = tried.methods[index], tried.coming[index, -1]
+    later = [
+        expectations((method,), clean, len(clean), ahead)[0].ravel()
+        for ahead in range(1, period(method))
+    ]
+    return np.concatenate([coming, *later])
 
 
 def settle_on(tried: Fit, index: int, rows: Floats) -> Baseline:
