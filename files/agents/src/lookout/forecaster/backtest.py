@@ -169,20 +169,26 @@ def bands(errors: Floats) -> Floats:
     return np.asarray(np.swapaxes(np.where(np.isnan(both), 0, both), -1, -2))
 
 
-def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Quality:
-    """Quality in the folds that neither chose the method nor made the bands.
+def measure(
+    errors: Floats, chosen: Indices, widths: Floats, scale: float
+) -> tuple[Quality, Floats]:
+    """Quality in the folds that neither chose the method nor made the bands, and the last bands.
 
     `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
-    which bands are scaled.
+    which bands are scaled. Those returned (2, H) are of the last choice, from all folds.
     """
+    ends = np.arange(LEARN, errors.shape[1] - LAG + 1)  # folds that each choice may know
+    ends[-1] = errors.shape[1]
     folds = np.arange(LEARN + LAG, errors.shape[1])
-    mine = errors[chosen[:-1], folds]
-    relative = errors[chosen[:-1]] / widths
-    now = relative[np.arange(len(folds)), folds]
-    # Bands of each from the folds that had ended before it
-    unknown = np.arange(errors.shape[1]) >= folds[:, None] - LAG
+    relative = errors[chosen] / widths
+    unknown = np.arange(errors.shape[1]) >= ends[:, None]
     band = bands(np.where(unknown[..., None, None], np.nan, relative))
-    within: Flags = (now >= band[:, 0, None]) & (now <= band[:, 1, None])
-    count = max(1, int(np.isfinite(mine).sum()))
-    total, naive = (float(np.nansum(np.abs(each))) for each in (mine, errors[0, folds]))
-    return Quality(total / count, naive / count, scale, int(within.sum()) / count, count)
+    now = relative[np.arange(len(folds)), folds]
+    within: Flags = (now >= band[:-1, 0, None]) & (now <= band[:-1, 1, None])
+    known = np.isfinite(now)
+    count = max(1, int(known.sum()))
+    error, naive = (
+        float(np.abs(each[known]).sum()) / count
+        for each in (errors[chosen[:-1], folds], errors[0, folds])
+    )
+    return Quality(error, naive, scale, int(within.sum()) / count, count), band[-1]

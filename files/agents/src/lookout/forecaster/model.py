@@ -24,11 +24,12 @@ LEAST_RECENT = 0.3
 
 @dataclass(frozen=True)
 class Model:
-    """All that a forecast needs. Units are those of the series, but for `band`: of the noise.
+    """All that a forecast needs. Units are those of the series, but for `band`.
 
     `profile` (p * m,): expected values of the season or week after training; `slope` is what is
     added a season, whenever the profile begins anew. `near`, `far` (H,): the memory's weights at
-    the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `noise`.
+    the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `width`
+    (BLOCKS,), the noise by time of day.
     `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores.
     `rise` (3,): what the level robustly gains a season, at least, likely, at most.
     `next_slot`: the slot after the last of its history.
@@ -47,6 +48,7 @@ class Model:
     near: Floats
     far: Floats
     band: Floats
+    width: Floats
     usual: Floats
     noise: Floats
     step_noise: Floats
@@ -185,8 +187,8 @@ def expect(model: Model, recent: Series) -> Path | Refused:
         values = repeated(model, model.profile, first)
         values += np.interp(ahead, grid, near * model.near + far * model.far)
         left = float(near * model.near[-1] + far * model.far[-1])
-    noise = spread(model.noise, first, slots)
-    band = np.stack([noise * np.interp(ahead, grid, edge) for edge in model.band])
+    width = spread(model.width, first, slots)
+    band = np.stack([width * np.interp(ahead, grid, edge) for edge in model.band])
     return Path(seen, values, band, left)
 
 

@@ -112,6 +112,7 @@ def build(content: dict[str, Any]) -> Model:
         "far": (count,),
         "band": (2, count),
         "usual": np.shape(content["usual"]),
+        "width": (BLOCKS,),
         "noise": (BLOCKS,),
         "step_noise": (BLOCKS,),
         "rise": (3,),

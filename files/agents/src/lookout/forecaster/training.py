@@ -53,14 +53,16 @@ def train(series: Series) -> Model:
     methods = candidates.WEEKLY if weeks else candidates.DAILY
     tried = fit(methods, rows, clean, known, first)
     chosen = choices(tried.errors)
-    scale = seasonal_error(measured)
-    quality = measure(tried.errors, chosen, widths_of(base, slots), scale)
+    widths = widths_of(base, slots)
+    quality, band = measure(tried.errors, chosen, widths, seasonal_error(measured))
     index, reason = verdict(methods, int(chosen[-1]), quality)
+    if index != chosen[-1]:
+        band = bands(tried.errors[index] / widths)
+    last, width = series.next_slot, by_block(base.noise, series.next_slot)
     profile = profile_of(tried, index, clean)
     usual: Floats = base.usual[len(rows) - first :].ravel()
     if not reason:  # less noisy than the medians that cleaning began with
         usual, base = profile, settle_on(tried, index, rows)
-    last = series.next_slot
     middle = np.sort(clean[-WINDOW:], axis=1)[:, slots // 2]
     return Model(
         settings=series.settings,
@@ -75,7 +77,8 @@ def train(series: Series) -> Model:
         slope=float(tried.slopes[index, -1]),
         near=tried.near[index],
         far=tried.far[index],
-        band=bands(tried.errors[index] / widths_of(base, slots)),
+        band=band,
+        width=width,
         usual=by_slot(usual, last),
         noise=by_block(base.noise, last),
         step_noise=by_block(base.step_noise, last),
@@ -152,6 +155,7 @@ def constant(series: Series, value: float) -> Model:
         near=zero,
         far=zero,
         band=np.zeros((2, len(zero))),
+        width=least,
         usual=np.full(slots, value),
         noise=least,
         step_noise=least,
@@ -162,4 +166,6 @@ def constant(series: Series, value: float) -> Model:
 
 def seasonal_error(rows: Floats) -> float:
     """Mean absolute error of the seasonal naive forecast within a history (D, m)."""
-    return float(np.nanmean(np.abs(rows[1:] - rows[:-1])))
+    steps = np.abs(rows[1:] - rows[:-1])
+    known = steps[np.isfinite(steps)]
+    return float(known.mean()) if len(known) else 0.0
