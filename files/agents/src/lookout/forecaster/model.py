@@ -30,7 +30,8 @@ class Model:
     added a season, whenever the profile begins anew. `near`, `far` (H,): the memory's weights at
     the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `width`
     (BLOCKS,), the noise by time of day.
-    `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores.
+    `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores;
+    `drift`: what the level gains a season beside `slope`.
     `rise` (3,): what the level robustly gains a season, at least, likely, at most.
     `next_slot`: the slot after the last of its history.
     """
@@ -52,6 +53,7 @@ class Model:
     usual: Floats
     noise: Floats
     step_noise: Floats
+    drift: float
     limit: Thresholds
     rise: Floats
 
@@ -137,7 +139,7 @@ def look(model: Model, recent: Series) -> Seen | Refused:
     known: Flags = np.isfinite(rows[1])
     values = filled(rows)
     here = values[1] - repeated(model, model.usual, first)
-    previous = values[0] - repeated(model, model.usual, first - slots)
+    previous = values[0] - repeated(model, model.usual, first - slots) + model.drift
     away = here - trailing_level(previous[None], here[None])[0]
     noise = spread(model.noise, first, slots)
     far = np.abs(away) / noise

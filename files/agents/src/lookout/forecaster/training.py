@@ -26,7 +26,7 @@ from lookout.forecaster.baseline import (
     filled,
     settle,
 )
-from lookout.forecaster.candidates import WINDOW, expectations, period
+from lookout.forecaster.candidates import WINDOW, expectations, has_slope, period
 from lookout.forecaster.crossing import slopes
 from lookout.forecaster.memory import horizons
 from lookout.forecaster.model import Model
@@ -58,11 +58,12 @@ def train(series: Series) -> Model:
     index, reason = verdict(methods, int(chosen[-1]), quality)
     if index != chosen[-1]:
         band = bands(tried.errors[index] / widths)
+    drift = float(base.drift[-1])
     last, width = series.next_slot, by_block(base.noise, series.next_slot)
     profile = profile_of(tried, index, clean)
     usual: Floats = base.usual[len(rows) - first :].ravel()
     if not reason:  # less noisy than the medians that cleaning began with
-        usual, base = profile, settle_on(tried, index, rows)
+        usual, base = profile, settle_on(tried, index, rows, base.drift)
     middle = np.sort(clean[-WINDOW:], axis=1)[:, slots // 2]
     return Model(
         settings=series.settings,
@@ -82,6 +83,7 @@ def train(series: Series) -> Model:
         usual=by_slot(usual, last),
         noise=by_block(base.noise, last),
         step_noise=by_block(base.step_noise, last),
+        drift=0.0 if has_slope(methods[index]) else drift,
         limit=anomalies.thresholds(*anomalies.signs(base)),
         rise=slopes(middle),
     )
@@ -126,14 +128,12 @@ def profile_of(tried: Fit, index: int, clean: Floats) -> Floats:
     return np.concatenate([coming, *later])
 
 
-def settle_on(tried: Fit, index: int, rows: Floats) -> Baseline:
+def settle_on(tried: Fit, index: int, rows: Floats, drift: Floats) -> Baseline:
     """The baseline of what the chosen method expected of each fold."""
-    coming = tried.coming[index]
-    if period(tried.methods[index]) == 1:
-        before = coming[:-1] - tried.slopes[index, :-1, None]
-    else:
-        before = np.concatenate([coming[:1], coming[:-2]])
-    return settle(rows, coming, before)
+    method, coming = tried.methods[index], tried.coming[index]
+    if period(method) > 1:  # each row has its own expectation, at the level of its time
+        return settle(rows, coming, np.concatenate([coming[:1], coming[:-2]]), 0 * drift)
+    return settle(rows, coming, coming[:-1], tried.slopes[index] if has_slope(method) else drift)
 
 
 def constant(series: Series, value: float) -> Model:
@@ -159,6 +159,7 @@ def constant(series: Series, value: float) -> Model:
         usual=np.full(slots, value),
         noise=least,
         step_noise=least,
+        drift=0.0,
         limit=Thresholds(anomalies.SUDDEN, anomalies.FAR),
         rise=np.zeros(3),
     )
