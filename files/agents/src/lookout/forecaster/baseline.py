@@ -118,7 +118,8 @@ def settle(rows: Floats, usual: Floats, before: Floats, drift: Floats) -> Baseli
 def better_baseline(rows: Floats, first: int) -> Baseline:
     """The baseline of a day or of a week, whichever values keep closer to.
 
-    By medians of absolute deviations, row by row: neither anomalies nor shifts decide it.
+    By medians of absolute deviations, row by row: neither anomalies nor shifts decide it. All rows
+    do, those of a backtest's folds too; what it does to them is to clean them.
     """
     day, week = (baseline(rows, first, weekly) for weekly in (False, True))
     is_far = [np.sort(np.abs(each.away[:, ::THIN]), axis=1) for each in (day, week)]
