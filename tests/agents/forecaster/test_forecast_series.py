@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lookout.forecaster.series import Refused, Series, Settings, length, on_grid, prepare
+from lookout.forecaster.series import (
+    Floats,
+    Refused,
+    Series,
+    Settings,
+    length,
+    on_grid,
+    prepare,
+)
 
 
 def test_samples_keep_their_slots_whatever_their_order() -> None:
@@ -131,7 +139,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
     arrays(float, 60, elements=st.one_of(anything, st.floats(START, START + 2 * DAY))),
 )
 def test_any_samples_give_a_grid_of_finite_values_or_a_reason(
-    values: np.ndarray, times: np.ndarray
+    values: Floats, times: Floats
 ) -> None:
     made = on_grid(times, values, SETTINGS, START + DAY, SLOTS)
     if isinstance(made, Refused):
