@@ -37,17 +37,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
 
-from lookout.forecaster.model import Forecast, Seen, forecast, look  # noqa: E402
-from lookout.forecaster.series import Floats, Series, Settings, on_grid, prepare  # noqa: E402
+from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # noqa: E402
+from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
-from tests.forecast_series import (  # noqa: E402
-    DAY_SECONDS,
-    MEASURED,
-    START,
-    Generated,
-    daily,
-    weekly,
-)
+from tests.bench_forecast_disks import measure_disks  # noqa: E402
+from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
+from tests.forecast_series import DAY_SECONDS, MEASURED, Generated, daily, weekly  # noqa: E402
 
 REQUIREMENTS = "tests/bench_forecast_requirements.txt"
 KINDS: dict[str, tuple[Callable[[int], Generated], int]] = {"A": (daily, 10), "B": (weekly, 21)}
@@ -72,39 +67,11 @@ def a_day(series: Generated) -> int:
     return DAY_SECONDS // series.step_seconds
 
 
-def known(history: Floats, day: int) -> Floats:
-    """The history with each gap as the day before."""
-    out = history.copy()
-    for place in np.flatnonzero(np.isnan(out)):
-        out[place] = out[place - day] if place >= day else np.nanmedian(history)
-    return out
-
-
-def predict_linear(history: Floats, day: int) -> Floats:
-    """Prometheus' predict_linear(x[6h], ...): a least-squares line through six hours."""
-    values = history[-day // 4 :]
-    at = np.arange(-len(values) + 1, 1)
-    here = np.isfinite(values)
-    slope, start = np.polyfit(at[here], values[here], 1)
-    return np.asarray(start + slope * np.arange(1, day + 1))
-
-
-def mstl(history: Floats, day: int) -> Floats:
-    """statsforecast's, with its own choice of a trend model."""
-    from statsforecast.models import MSTL  # noqa: PLC0415 - it is not always there
-
-    seasons = [day, 7 * day] if len(history) >= 21 * day else [day]
-    model = MSTL(season_length=seasons).fit(known(history, day))
-    return np.asarray(model.predict(h=day)["mean"])
-
-
-def ready(series: Generated, slots: int) -> Series:
+def ready(series: Generated, slots: int) -> Series | Refused:
     """As prepared when the first `slots` of it were there."""
     settings = Settings(series.step_seconds)
-    now = START + slots * series.step_seconds
-    made = prepare(series.times[:slots], series.history[:slots], settings, now)
-    assert isinstance(made, Series), made
-    return made
+    now = series.times[0] + slots * series.step_seconds
+    return prepare(series.times[:slots], series.history[:slots], settings, now)
 
 
 def foretell(series: Generated, tally: Tally) -> None:
@@ -112,11 +79,11 @@ def foretell(series: Generated, tally: Tally) -> None:
     day, size = a_day(series), len(series.history)
     started = time.process_time()
     prepared = ready(series, size)
+    assert isinstance(prepared, Series), prepared
     model = train(prepared)
-    made, seen = forecast(model, prepared), look(model, prepared)
+    made = forecast(model, prepared)
     tally.milliseconds.append(1000 * (time.process_time() - started))
     assert isinstance(made, Forecast)
-    assert isinstance(seen, Seen)
     filled = known(series.history, day)
     scale = float(np.nanmean(np.abs(series.history[day:] - series.history[:-day])))
     paths = {
@@ -147,14 +114,17 @@ def watch(series: Generated, first_day: int, tally: Tally) -> None:
     """Judge each day from `first_day` on by a model of the days before it."""
     day, size = a_day(series), len(series.history)
     flags = np.zeros(size, dtype=bool)
+    model: Model | None = None
     for begin in range(first_day * day, size, day):
-        model = train(ready(series, begin))
+        # Where the newest hours are a gap there is no training: the model of the day before stays.
+        made = ready(series, begin)
+        model = train(made) if isinstance(made, Series) else model
         tally.counts["days"] += 1
-        if not model.skill:  # raises no alert
+        if model is None or not model.skill:  # raises no alert
             continue
         upto = begin + day
         times, values = series.times[:upto], series.history[:upto]
-        now = START + upto * series.step_seconds
+        now = times[0] + upto * series.step_seconds
         recent = on_grid(times, values, model.settings, now, 2 * day)
         assert isinstance(recent, Series)
         seen = look(model, recent)
@@ -236,6 +206,7 @@ def measure(count: int = len(MEASURED)) -> None:
                 f"MSTL on every {MSTL_EVERY}th: MASE {near:.3f} and {whole:.3f}, ours on the same "
                 f"{own[0]:.3f} and {own[1]:.3f}; {statistics.median(rival[1]):.0f} ms a series"
             )
+    measure_disks()
 
 
 def report(kind: str, tally: Tally) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DAY_SECONDS = 86_400
-TUNING = range(100_000, 100_100)
+TUNING = range(100_000, 100_200)
 MEASURED = range(500)
 START = 1_760_313_600  # Monday 2025-10-13, 00:00 UTC
 
@@ -153,7 +153,7 @@ def weekly(seed: int) -> Generated:
     values = known * factor
     if random.random() < 1 / 3:
         counter = np.concatenate([[0.0], np.cumsum(values * step)])
-        for first in random.integers(1, size, size=random.poisson(3)):
+        for first in sorted(random.integers(1, size, size=random.poisson(3))):
             counter[first + 1 :] -= counter[first] + values[first] * step * random.random()
         values = rate(counter, step)
     keep = np.exp(-np.arange(1, a_day + 1) / memory_steps)

@@ -4,7 +4,8 @@
     load.py live FILE NOW       goes on from there, and is 40 higher while /root/jump exists
 
 `web` and `db` have a season, a trend and noise. `turned` is upside down until a day ago: a model
-that has learnt from its past does badly now. `young` has no past.
+that has learnt from its past does badly now. The disk is full in three days, `flat` never moves,
+and `young` has no past.
 """
 
 import math
@@ -30,13 +31,26 @@ def value(kind, at, began):
     return SIZES[kind] * (45 + season + 0.3 * (at - began) / DAY + noise)
 
 
+def disk(at, began):
+    """How much of it is in use."""
+    return 91 + 3 * (at - began) / DAY + random.Random(at).gauss(0, 0.05)  # noqa: S311
+
+
 def past(instance, began):
     """With the labels that Prometheus gives the text file's."""
+    own = f'instance="{instance}",job="node_exporter"'
+    start = began - DAYS * DAY
     print("# TYPE lookout_test_load gauge")
     for kind in SIZES:
-        labels = f'instance="{instance}",job="node_exporter",kind="{kind}"'
-        for at in range(began - DAYS * DAY, began + 1, STEP):
-            print(f"lookout_test_load{{{labels}}} {value(kind, at, began):.6f} {at}")
+        for at in range(start, began + 1, STEP):
+            sample = value(kind, at, began)
+            print(f'lookout_test_load{{{own},kind="{kind}"}} {sample:.6f} {at}')
+    print("# TYPE lookout_test_disk gauge")
+    for at in range(start, began + 1, 300):
+        print(f"lookout_test_disk{{{own}}} {disk(at, began):.6f} {at}")
+    print("# TYPE lookout_test_flat gauge")
+    for at in range(start, began + 1, 300):
+        print(f"lookout_test_flat{{{own}}} 3 {at}")
     print("# EOF")
 
 
@@ -49,6 +63,8 @@ def live(file, began):
             jump = 40 if kind == "web" and JUMP.exists() else 0
             now = value(kind, at, began) + jump
             lines.append(f'lookout_test_load{{kind="{kind}"}} {now:.6f}')
+        lines += ["# TYPE lookout_test_disk gauge", f"lookout_test_disk {disk(at, began):.6f}"]
+        lines += ["# TYPE lookout_test_flat gauge", "lookout_test_flat 3"]
         lines += ["# TYPE lookout_test_young gauge", f"lookout_test_young {at % 60}"]
         part = file.with_suffix(".part")
         part.write_text("\n".join([*lines, ""]), encoding="ascii")

@@ -78,8 +78,15 @@ def fingerprints(host: Host) -> dict[str, str]:
 
 
 def start_prometheus(host: Host) -> None:
+    """It answers, and scrapes: a machine without room for another inotify instance stops here."""
     host.check_output("systemctl start prometheus")
     assert wait_for(lambda: host.run(f"{CURL} https://127.0.0.1:9090/-/ready").rc == 0, 60)
+    wait_for_samples(host, 'up{job="node_exporter"} == 1')
+    wait_for_samples(host, 'up{job="forecaster"} == 1')
+
+
+def wait_for_samples(host: Host, query: str) -> None:
+    assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 30), query
 
 
 def fill(host: Host) -> None:
@@ -98,6 +105,7 @@ def fill(host: Host) -> None:
         "systemctl stop lookout-test-load; systemd-run --quiet --unit=lookout-test-load"
         f" python3 /root/load.py live {TEXT_FILE} {began}"
     )
+    wait_for_samples(host, f"timestamp(lookout_test_young) > {began}")
 
 
 def wait_for_the_next_minute(host: Host) -> None:

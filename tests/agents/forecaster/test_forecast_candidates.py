@@ -13,7 +13,8 @@ from lookout.forecaster.candidates import (
     low_pass,
     weights,
 )
-from lookout.forecaster.memory import features, horizons, regress, wides
+from lookout.forecaster.memory import block_sums, features, horizons, regress, wides
+from lookout.forecaster.series import Floats
 
 SLOTS = 96
 
@@ -87,6 +88,10 @@ def test_the_median_filter_keeps_an_edge() -> None:
     np.testing.assert_array_equal(median_filter(levels, 6), np.repeat([0.0, 5.0], [13, 7]))
 
 
+def weights_of(deviations: Floats) -> tuple[Floats, Floats]:
+    return regress(deviations, block_sums(deviations))
+
+
 def test_memory_of_autoregressive_noise_fades_as_its_coefficient() -> None:
     random = np.random.default_rng(4)
     keep, state, values = 0.97, 0.0, []
@@ -94,7 +99,7 @@ def test_memory_of_autoregressive_noise_fades_as_its_coefficient() -> None:
         state = keep * state + random.normal()
         values.append(state)
     deviations = np.array(values).reshape(1, 200, SLOTS)
-    near, far = regress(deviations)
+    near, far = weights_of(deviations)
     grid = horizons(SLOTS)
     # Both features see the last value through a mean: what they add up to is what counts.
     first = grid <= 12
@@ -107,19 +112,19 @@ def test_memory_weights_know_only_rows_before() -> None:
     one = random.normal(size=(1, 12, SLOTS)).cumsum(axis=2)
     two = one.copy()
     two[:, 8:] = random.normal(size=(1, 4, SLOTS))
-    for first, second in zip(regress(one), regress(two), strict=True):
+    for first, second in zip(weights_of(one), weights_of(two), strict=True):
         np.testing.assert_array_equal(first[:, :8], second[:, :8])
         assert not np.array_equal(first[:, 9], second[:, 9])
 
 
 def test_features_are_means_of_what_came_last() -> None:
     deviations = np.random.default_rng(6).normal(size=(2, 3, SLOTS))
-    at = np.array([0, 1, 30, 3 * SLOTS - 1])
-    found = features(deviations, at)
+    at = np.array([3, 11, 99, 3 * SLOTS - 1])  # a block has four slots
+    found = features(deviations, block_sums(deviations), at)
     for index, wide in enumerate(wides(SLOTS)):
         for place, slot in enumerate(at):
             mean = deviations.reshape(2, -1)[:, max(0, slot + 1 - wide) : slot + 1].mean(axis=1)
-            np.testing.assert_allclose(found[index, :, place], mean)
+            np.testing.assert_allclose(found[index][:, place], mean)
 
 
 def test_horizons_end_with_a_season_at_any_step() -> None:

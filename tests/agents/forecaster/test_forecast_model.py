@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookout.forecaster.backtest import BAND, Quality
+from lookout.forecaster.baseline import baseline
 from lookout.forecaster.model import Forecast, Model, Seen, forecast, look
 from lookout.forecaster.series import Floats, Refused
 from lookout.forecaster.training import train
@@ -193,6 +194,29 @@ def test_an_anomaly_does_not_hide_the_next_one() -> None:
     assert seen_by(model, values).scores.flags[20:25].all()
 
 
+@pytest.mark.parametrize("slope", [0, 5, -5])
+@pytest.mark.parametrize("days", [14, 21])
+def test_a_trend_does_not_widen_what_is_usual(slope: float, days: int) -> None:
+    values = waves(days + 1, slope=slope)
+    model = train(history(values[: days * SLOTS]))
+    assert 0.08 < np.median(model.noise) < 0.2
+    seen = seen_by(model, values)
+    assert not seen.scores.flags.any()
+    assert np.abs(seen.values - seen.expected).mean() < 0.3
+    values[-20:] += 1.5
+    assert seen_by(model, values).scores.flags[-20:].all()
+
+
+@pytest.mark.parametrize("weekly", [False, True])
+def test_a_baseline_allows_for_a_trend(weekly: bool) -> None:
+    rows = waves(21, slope=5).reshape(21, SLOTS)
+    made = baseline(rows, 14, weekly)
+    np.testing.assert_allclose(made.drift, 5, atol=0.1)
+    assert np.abs(made.away).mean() < 0.15
+    level = waves(21).reshape(21, SLOTS)
+    assert np.abs(baseline(level, 14, weekly).drift).max() < 0.05
+
+
 def test_what_happens_every_day_is_no_anomaly() -> None:
     values = waves(16)
     random = np.random.default_rng(5)
@@ -218,6 +242,15 @@ def test_too_few_newest_values_are_refused() -> None:
     made = forecast(model, newest(values))
     assert isinstance(made, Refused)
     assert made.reason == "only 3% of the last 24 h are known, 30% are needed"
+
+
+def test_the_newest_known_slot_is_told() -> None:
+    values = waves(15)
+    model = train(history(values))
+    assert seen_by(model, values).newest == SLOTS - 1
+    values[-3:] = np.nan
+    assert seen_by(model, values).newest == SLOTS - 4
+    assert np.isnan(seen_by(model, values).scores.score[-1])
 
 
 def test_another_step_is_refused() -> None:

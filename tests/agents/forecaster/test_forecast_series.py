@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from forecast_stage import DAY, SETTINGS, SLOTS, START, STEP, at, end, history, refused, waves
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lookout.forecaster.series import Refused, Series, Settings, length, on_grid, prepare
+from lookout.forecaster.series import (
+    Floats,
+    Refused,
+    Series,
+    Settings,
+    length,
+    on_grid,
+    prepare,
+)
 
 
 def test_samples_keep_their_slots_whatever_their_order() -> None:
@@ -126,12 +134,13 @@ def test_lengths_are_readable(seconds: float, text: str) -> None:
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
+@settings(deadline=None)
 @given(
     arrays(float, 60, elements=anything),
     arrays(float, 60, elements=st.one_of(anything, st.floats(START, START + 2 * DAY))),
 )
 def test_any_samples_give_a_grid_of_finite_values_or_a_reason(
-    values: np.ndarray, times: np.ndarray
+    values: Floats, times: Floats
 ) -> None:
     made = on_grid(times, values, SETTINGS, START + DAY, SLOTS)
     if isinstance(made, Refused):

@@ -98,7 +98,7 @@ def test_a_changed_byte_never_gives_another_model(place: int, change: int) -> No
     assert encode(NAME, loaded) == RAW  # a space became a tab
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=100)
 @given(st.binary(max_size=200))
 def test_rubbish_is_refused(raw: bytes) -> None:
     with pytest.raises(ModelError):

@@ -344,3 +344,27 @@ def files_below(options: ForecasterOptions) -> list[Path]:
     """What a reader may look at: all but what is being written."""
     folders = (options.state_directory, options.run_directory)
     return [path for folder in folders for path in folder.iterdir() if path.is_file()]
+
+
+def test_one_wrong_query_fails_neither_a_training_nor_a_run(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """Its own metric tells of it; the unit would be told of every night."""
+    del site.series["used"]
+    answer = site.answer
+
+    def picky(path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        return (400, b"no") if form["query"] == "used" else answer(path, form)
+
+    site.answer = picky  # type: ignore[method-assign]
+    requests = Requests(files(options).requests)
+    one = requests.submit("robot", (), NOW)
+    assert train_asked(options, Prometheus(options.source), requests) == 0
+    done = requests.get(one.id)
+    assert done is not None
+    assert done.state == "failed"
+    assert done.said.endswith("; without an answer: disk")
+    assert ran(options)
+    told = files(options).trainings_told.read_text()
+    assert "lookout_forecast_last_training_success_timestamp_seconds 0.0" not in told
+    assert 'query_failed{series="disk"} 1.0' in files(options).run_told.read_text()

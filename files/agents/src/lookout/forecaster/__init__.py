@@ -10,8 +10,12 @@ does this, where everything that can be refused comes back as `Refused`, with a 
     if verdict.replaces: save(path, name, model)
 
     recent = on_grid(times, values, settings, now, 2 * settings.slots)      # two seasons of samples
-    forecast(model, recent).at(slots_ahead)                       # value, lower and upper edge
-    look(model, recent).scores                                    # a score a slot; 1: an anomaly
+    made = forecast(model, recent)
+    made.at(slots_ahead)                                          # value, lower and upper edge
+    seen = made.seen                                              # the season before, as expected
+    seen.scores.score[seen.newest]                                # 1: an anomaly begins
+    seen.scores.flags[seen.newest]                                # it has begun and not ended
+    seen.lower[seen.newest], seen.upper[seen.newest]              # what would have been usual
     until_upper(model, recent).likely                             # seconds until the disk is full
 
 A season is a day; with 18 days of history a week is recognised too. `model.skill` is false, and

@@ -41,12 +41,12 @@ def serve(options: ForecasterOptions, kit: Kit) -> int:
 
 
 def trained(options: ForecasterOptions, only: tuple[str, ...] = ()) -> int:
-    """Train, when nobody else does; 1 where a query had no answer."""
+    """Train, when nobody else does; 1 where no query had an answer."""
     from lookout.forecaster.jobs.train import Training  # noqa: PLC0415 -- numpy
 
     with alone(files(options).lock, wait=True):
         outcome = Training(options, source(options), time.time()).run(only)
-    return 1 if outcome.queries_failed else 0
+    return 1 if outcome.queries_failed and not outcome.answered else 0
 
 
 def asked(options: ForecasterOptions) -> int:

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lookout.forecaster.baseline import WEEK, Baseline, Flags, keep_on
+from lookout.forecaster.baseline import TO_DEVIATION, WEEK, Baseline, Flags, keep_on
 from lookout.forecaster.series import Floats
 
 # Chosen on generator A with the seeds for tuning (tests/forecast_series.py).
-SUDDEN = 4.0
-FAR = 5.5
-# Normal noise of 288 values a day has maxima near 3: with these they end near the thresholds above.
-SUDDEN_TIMES = 1.5
-FAR_TIMES = 1.8
+SUDDEN = 3.75
+FAR = 5.0
+# The daily maximum of 288 values of normal noise is near 3: that raises neither.
+SUDDEN_TIMES = 1.35
+FAR_TIMES = 1.6
 STOP = 2.5
 # Before a threshold can be told from daily maxima.
 LEAST_ROWS = 3
@@ -55,10 +55,9 @@ def signs(base: Baseline) -> tuple[Floats, Floats]:
 
 def thresholds(far: Floats, both: Floats) -> Thresholds:
     """Thresholds for what comes after the last up to seven of these rows, (K, m) each."""
-    return Thresholds(
-        max(SUDDEN, SUDDEN_TIMES * float(np.median(both[-WEEK:].max(axis=1)))),
-        max(FAR, FAR_TIMES * float(np.median(far[-WEEK:].max(axis=1)))),
-    )
+    highest = np.sort([each[-WEEK:].max(axis=1) for each in (both, far)], axis=1)
+    usual = highest[:, (highest.shape[1] - 1) // 2]
+    return Thresholds(max(SUDDEN, SUDDEN_TIMES * usual[0]), max(FAR, FAR_TIMES * usual[1]))
 
 
 def judge(far: Floats, both: Floats, known: Flags, limit: Thresholds) -> Scores:
@@ -94,7 +93,8 @@ def cleaned(rows: Floats, base: Baseline) -> Floats:
     out = rows.copy()
     out[base.first :] = np.where(flags.reshape(far.shape), base.expected, rows[base.first :])
     early = rows[: base.first] - base.usual[0]
-    early = early - np.median(early, axis=1, keepdims=True)
-    limit = SUDDEN * 1.4826 * np.median(np.abs(early))
-    out[: base.first] -= np.where(np.abs(early) > limit, early, 0)
+    early -= np.sort(early, axis=1)[:, early.shape[1] // 2, None]
+    size = np.abs(early)
+    limit = SUDDEN * TO_DEVIATION * np.sort(size, axis=None)[size.size // 2]
+    out[: base.first] -= np.where(size > limit, early, 0)
     return out

@@ -214,7 +214,7 @@ def episodes(seen: Seen, model: Model, identity: Identity) -> list[Record]:
     starts = np.flatnonzero(np.diff(np.concatenate([[0], flags])) == 1)
     ends = np.flatnonzero(np.diff(np.concatenate([flags, [0]])) == -1)
     step, found = model.settings.step_seconds, []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    for start, end in zip(map(int, starts), map(int, ends), strict=True):
         at = start + int(np.nanargmax(seen.scores.score[start : end + 1]))
         found.append({
             "id": identity.id,

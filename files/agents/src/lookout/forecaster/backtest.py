@@ -15,7 +15,7 @@ import numpy as np
 
 from lookout.forecaster.baseline import Flags
 from lookout.forecaster.candidates import NAIVE, expectations, period
-from lookout.forecaster.memory import features, horizons, regress
+from lookout.forecaster.memory import block_sums, features, horizons, regress
 from lookout.forecaster.series import Floats, Indices
 
 ORIGINS = 8
@@ -48,7 +48,8 @@ class Quality:
     """Errors in the nested folds, by the mean absolute error in units of the series.
 
     `scale` is that of the seasonal naive within the history: MASE is `error / scale` (Hyndman and
-    Koehler 2006). `coverage` is the share of actual values inside the bands of `BAND`.
+    Koehler 2006). `coverage` is the share of actual values inside the bands of `BAND`. Bands of
+    early folds come from few errors: it is a little below what the last bands reach.
     """
 
     error: float
@@ -89,12 +90,17 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     lags = [period(method) for method in naive]
     models = methods[len(naive) :]
     coming, slopes = expectations(models, clean, first, 0)
-    then = expectations(models, clean, first, 1)[0]
+    if max(map(period, models)) == 1:
+        then = coming + slopes[..., None]
+    else:
+        then = expectations(models, clean, first, 1)[0]
     later = clean[first:] - coming[:, :-1]
-    deviations = np.concatenate([early(models, clean[:first]), later], axis=1)
-    near, far = regress(deviations)
+    before = early(models, clean[:first], coming[:, 0], slopes[:, 0])
+    deviations = np.concatenate([before, later], axis=1)
+    sums = block_sums(deviations)
+    near, far = regress(deviations, sums)
     last = np.arange(first, rows)[:, None] * slots + start - 1
-    near_feature, far_feature = features(deviations, last)
+    near_feature, far_feature = features(deviations, sums, last)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
     forecasts = paths[:, :, targets]
     forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
@@ -113,16 +119,19 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     )
 
 
-def early(methods: tuple[str, ...], clean: Floats) -> Floats:
-    """Deviations of the rows before the first fold from what it expects, (methods, first, m)."""
+def early(methods: tuple[str, ...], clean: Floats, coming: Floats, slopes: Floats) -> Floats:
+    """Deviations of the rows before the first fold from what it expects, (methods, first, m).
+
+    `coming` (methods, m) and `slopes` (methods,) are those of the first fold.
+    """
     first = len(clean)
     repeat = max(map(period, methods))
     out = np.empty((len(methods), first, clean.shape[1]))
     for ahead in range(repeat):
-        expected, slope = expectations(methods, clean, first, ahead)
+        expected = expectations(methods, clean, first, ahead)[0][:, 0] if ahead else coming
         before = np.arange((first + ahead) % repeat, first, repeat)
-        rises = slope * (before - first - ahead)
-        out[:, before] = clean[before] - expected - rises[..., None]
+        rises = slopes[:, None] * (before - first - ahead)
+        out[:, before] = clean[before] - expected[:, None] - rises[..., None]
     return out
 
 
@@ -140,35 +149,47 @@ def choices(errors: Floats) -> Indices:
 
 
 def bands(errors: Floats) -> Floats:
-    """Quantiles of errors (F, ORIGINS, H) around each horizon that enclose BAND of them, (2, H).
+    """Quantiles of errors (..., F, ORIGINS, H) by horizon that enclose BAND of them, (..., 2, H).
 
     Each horizon borrows from its two neighbours. Not from a distribution: as they were.
     """
-    flat = errors.reshape(-1, errors.shape[-1]).T
-    pool = np.concatenate(
-        [flat, np.concatenate([flat[:1], flat[:-1]]), np.concatenate([flat[1:], flat[-1:]])], axis=1
-    )
-    pool.sort(axis=1)
-    count = np.maximum(1, np.isfinite(pool).sum(axis=1))
-    at = np.stack([(1 - BAND) / 2 * (count - 1), (1 + BAND) / 2 * (count - 1)])
-    low = at.astype(int)
-    line = np.arange(len(pool))
-    here, there = pool[line, low], pool[line, np.minimum(low + 1, count - 1)]
-    return np.asarray(np.nan_to_num(here + (at - low) * (there - here)))
+    *head, folds, origins, count = errors.shape
+    flat = np.swapaxes(errors.reshape(-1, folds * origins, count), 1, 2)
+    beside = [flat[:, :1], flat[:, :-1]], [flat[:, 1:], flat[:, -1:]]
+    pool = np.concatenate([flat, *(np.concatenate(each, axis=1) for each in beside)], axis=2)
+    pool = pool.reshape(-1, pool.shape[2])
+    pool.sort(axis=1)  # gaps come last
+    known = np.maximum(1, np.isfinite(pool).sum(axis=1))
+    line, found = np.arange(len(pool)), []
+    for level in ((1 - BAND) / 2, (1 + BAND) / 2):
+        at = level * (known - 1)
+        low = at.astype(int)
+        here, there = pool[line, low], pool[line, np.minimum(low + 1, known - 1)]
+        found.append(here + (at - low) * (there - here))
+    both = np.stack(found, axis=1).reshape(*head, count, 2)
+    return np.asarray(np.swapaxes(np.where(np.isnan(both), 0, both), -1, -2))
 
 
-def measure(errors: Floats, chosen: Indices, widths: Floats, scale: float) -> Quality:
-    """Quality in the folds that neither chose the method nor made the bands.
+def measure(
+    errors: Floats, chosen: Indices, widths: Floats, scale: float
+) -> tuple[Quality, Floats]:
+    """Quality in the folds that neither chose the method nor made the bands, and the last bands.
 
     `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
-    which bands are scaled.
+    which bands are scaled. Those returned (2, H) are of the last choice, from all folds.
     """
-    folds = range(LEARN + LAG, errors.shape[1])
-    mine = errors[chosen[:-1], folds]
-    relative = errors[chosen[:-1]] / widths
-    band = np.stack([bands(each[: fold - LAG]) for fold, each in zip(folds, relative, strict=True)])
+    ends = np.arange(LEARN, errors.shape[1] - LAG + 1)  # folds that each choice may know
+    ends[-1] = errors.shape[1]
+    folds = np.arange(LEARN + LAG, errors.shape[1])
+    relative = errors[chosen] / widths
+    unknown = np.arange(errors.shape[1]) >= ends[:, None]
+    band = bands(np.where(unknown[..., None, None], np.nan, relative))
     now = relative[np.arange(len(folds)), folds]
-    within: Flags = (now >= band[:, 0, None]) & (now <= band[:, 1, None])
-    count = max(1, int(np.isfinite(mine).sum()))
-    total, naive = (float(np.nansum(np.abs(each))) for each in (mine, errors[0, folds]))
-    return Quality(total / count, naive / count, scale, int(within.sum()) / count, count)
+    within: Flags = (now >= band[:-1, 0, None]) & (now <= band[:-1, 1, None])
+    known = np.isfinite(now)
+    count = max(1, int(known.sum()))
+    error, naive = (
+        float(np.abs(each[known]).sum()) / count
+        for each in (errors[chosen[:-1], folds], errors[0, folds])
+    )
+    return Quality(error, naive, scale, int(within.sum()) / count, count), band[-1]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookout.forecaster.series import BLOCKS, Floats
+from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 Flags = NDArray[np.bool_]
 
@@ -39,6 +39,7 @@ class Baseline:
 
     `usual` (K + 1, m): medians of former rows, without level; the last is of the row to come.
     In a weekly baseline the last seven are: (K + 7, m).
+    `drift` (K + 1,): what the level gains a row.
     `expected`, `away` (K, m): expectation with its level, and how far values are from it.
     `step_away` (K, m): how far they are from the mean of the last few `away`: sudden changes.
     `noise`, `step_noise` (K + 1, m): deviation of either, from former rows (row 0: from itself).
@@ -46,6 +47,7 @@ class Baseline:
 
     first: int
     usual: Floats
+    drift: Floats
     expected: Floats
     away: Floats
     step_away: Floats
@@ -87,32 +89,37 @@ def median_of(arrays: list[Floats]) -> Floats:
 def baseline(rows: Floats, first: int, weekly: bool) -> Baseline:
     """Expectations for `rows` (D, m) without gaps, from row `first` on (a week's: at least 14)."""
     count = len(rows)
-    usual = usual_rows(rows, first, weekly)
+    # Rows differ from the one before by the median of slots.
+    steps = np.sort(rows[1:] - rows[:-1], axis=1)[:, rows.shape[1] // 2]
+    usual = usual_rows(rows, steps, first, weekly)
     seen = usual[: count - first]
     before = np.concatenate([seen[:1], seen[:-1]]) if weekly else seen
-    return settle(rows, usual, before)
+    return settle(rows, usual, before, drifts(steps, first))
 
 
-def settle(rows: Floats, usual: Floats, before: Floats) -> Baseline:
+def settle(rows: Floats, usual: Floats, before: Floats, drift: Floats) -> Baseline:
     """A baseline from what is `usual` (K + 1 or more, m) and was so `before` each row (K, m).
 
-    Both without a level: it is the median of the last season's differences.
+    Both without a level: it is the median of the last season's differences, to which `drift`
+    (K + 1,) is added for the part of the season that is in the row before.
     """
     folds = len(before)
     first = len(rows) - folds
     here = rows[first:] - usual[:folds]
-    away = here - trailing_level(rows[first - 1 : -1] - before, here)
+    previous = rows[first - 1 : -1] - before + drift[:-1, None]
+    away = here - trailing_level(previous, here)
     expected = rows[first:] - away
     step_away = sudden(away.ravel()).reshape(away.shape)
     least = SMALLEST_PART * float(rows.max() - rows.min())
     noise, step_noise = np.maximum(noises(np.stack([away, step_away])), least)
-    return Baseline(first, usual, expected, away, step_away, noise, step_noise)
+    return Baseline(first, usual, drift, expected, away, step_away, noise, step_noise)
 
 
 def better_baseline(rows: Floats, first: int) -> Baseline:
     """The baseline of a day or of a week, whichever values keep closer to.
 
-    By medians of absolute deviations, row by row: neither anomalies nor shifts decide it.
+    By medians of absolute deviations, row by row: neither anomalies nor shifts decide it. All rows
+    do, those of a backtest's folds too; what it does to them is to clean them.
     """
     day, week = (baseline(rows, first, weekly) for weekly in (False, True))
     is_far = [np.sort(np.abs(each.away[:, ::THIN]), axis=1) for each in (day, week)]
@@ -124,23 +131,31 @@ def better_baseline(rows: Floats, first: int) -> Baseline:
 def trailing_level(previous: Floats, here: Floats) -> Floats:
     """Medians of the season before each eighth of rows (K, m), given the rows before them."""
     slots = here.shape[1]
-    window = np.concatenate([previous, here], axis=1)[:, ::THIN]
-    wide = slots // THIN
-    views = np.lib.stride_tricks.sliding_window_view(window, wide, axis=1)
-    ordered = np.sort(views[:, : wide : wide // LEVELS], axis=-1)
-    level = 0.5 * (ordered[..., wide // 2] + ordered[..., (wide - 1) // 2])
+    ordered = np.concatenate([previous, here], axis=1)[:, windows(slots)]
+    ordered.sort(axis=-1)
+    middle = ordered.shape[2] // 2
+    level = 0.5 * (ordered[..., middle] + ordered[..., middle - 1])
     return np.asarray(np.repeat(level, slots // LEVELS, axis=1))
 
 
-def usual_rows(rows: Floats, first: int, weekly: bool) -> Floats:
+@lru_cache(maxsize=16)
+def windows(slots: int) -> Indices:
+    """Every third slot of the season before each eighth of the second of two rows, (LEVELS, m / 3).
+
+    THIN divides them: a season has a multiple of 24 slots.
+    """
+    return np.arange(LEVELS)[:, None] * (slots // LEVELS) + np.arange(0, slots, THIN)
+
+
+def usual_rows(rows: Floats, steps: Floats, first: int, weekly: bool) -> Floats:
     """Same-slot medians for the rows `first` to D, and for a week those to D + 6, (K + 1 [+ 6], m).
 
     A daily season: of up to seven rows before. A weekly one: of the same day one and two weeks
     ago and the daily median, which decides between them when one of the weeks held an anomaly.
     """
     count = len(rows)
-    # The level of a row, up to a constant: rows differ from the one before by the median of slots.
-    levels = np.concatenate([[0.0], np.cumsum(np.median(rows[1:] - rows[:-1], axis=1))])
+    # Of each row, up to a constant
+    levels = np.concatenate([[0.0], np.cumsum(steps)])
 
     def ago(flat: Floats, lag: int, more: int = 0) -> Floats:
         return flat[first - lag : count + 1 - lag + more]
@@ -155,6 +170,19 @@ def usual_rows(rows: Floats, first: int, weekly: bool) -> Floats:
     return median_of([ago(flat, WEEK, WEEK - 1), ago(flat, 2 * WEEK, WEEK - 1), days])
 
 
+def drifts(steps: Floats, first: int) -> Floats:
+    """What the level gains a row, for the rows `first` to D: medians of steps before, (K + 1,).
+
+    Nought where it is not clearer than chance: less than two standard errors of a median.
+    """
+    wide = min(WEEK, first - 1)
+    views = np.lib.stride_tricks.sliding_window_view(steps, wide)[first - 1 - wide :]
+    middle = np.sort(views, axis=1)[:, wide // 2]
+    spread = np.sort(np.abs(views - middle[:, None]), axis=1)[:, wide // 2]
+    clear = np.abs(middle) > 2 * 1.25 * TO_DEVIATION * spread / np.sqrt(wide)
+    return np.where(clear, middle, 0.0)
+
+
 def median_filter(levels: Floats, before: int) -> Floats:
     """Medians of seven, from `before` rows before each on, (D,); edges are repeated."""
     padded = np.pad(levels, (before, WEEK - 1 - before), mode="edge")
@@ -164,9 +192,10 @@ def median_filter(levels: Floats, before: int) -> Floats:
 def sudden(away: Floats) -> Floats:
     """How far each value is from the mean of up to six before it, (n,)."""
     sums = np.concatenate([[0.0], np.cumsum(away)])
-    here = np.arange(len(away))
-    start = np.maximum(0, here - SHORT)
-    return np.asarray(away - (sums[here] - sums[start]) / np.maximum(1, here - start))
+    out = away.copy()
+    out[1:SHORT] -= sums[1:SHORT] / np.arange(1, SHORT)
+    out[SHORT:] -= (sums[SHORT:-1] - sums[: -SHORT - 1]) / SHORT
+    return out
 
 
 def noises(away: Floats) -> Floats:

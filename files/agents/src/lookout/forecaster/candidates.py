@@ -44,6 +44,11 @@ def period(method: str) -> int:
     return WEEK if method.startswith("weekly") else 1
 
 
+def has_slope(method: str) -> bool:
+    """Whether it follows a trend by itself."""
+    return method in {"trend", "fourier", "weekly", "weekly_fourier"}
+
+
 def weights(method: str, k: int, ahead: int) -> tuple[Floats, Floats, Floats]:
     """A, B and the weights of the means that give the slope a row, (k,) each."""
     shape: Floats = np.zeros(k)

@@ -1,8 +1,8 @@
 """When a series will reach a bound, such as a disk its size: robustly, with a band.
 
-Two trends are looked at: that of the last two weeks, and that of the last quarter of a season where
-it moved the series further than noise does (a log that fills a disk in a night). Slopes are medians
-of all pairwise slopes, their band from the ranks of these (Theil 1950, Sen 1968).
+Two trends are looked at: that of the last two weeks, and that of the last hours where it moved the
+series further than noise does (a log that fills a disk in a night). Slopes are medians of all
+pairwise slopes, their band from the ranks of these (Theil 1950, Sen 1968).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lookout.forecaster.series import Floats, Indices
 SEASONS = 14
 # Normal quantile of the band of slopes: 90 %.
 QUANTILE = 1.645
-# So many means of the last quarter of a season are enough for its slope.
+# So many means of the last hours are enough for their slope.
 POINTS = 24
 
 

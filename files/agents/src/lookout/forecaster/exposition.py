@@ -149,7 +149,7 @@ def of_training(head: Record, records: list[Record]) -> bytes:
         gauge("last_training_timestamp_seconds", "When a training ended last.",
               [([], head["ended"])]),
         gauge("last_training_success_timestamp_seconds",
-              "When a training ended last in which no query failed.", [([], head["succeeded"])]),
+              "When a training ended last that had something to train.", [([], head["succeeded"])]),
         gauge("last_training_duration_seconds", "How long it took.",
               [([], head["ended"] - head["started"])]),
     ])  # fmt: skip

@@ -15,13 +15,13 @@ from functools import lru_cache
 import numpy as np
 
 from lookout.forecaster.baseline import Flags
-from lookout.forecaster.series import Floats, Indices
+from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 NEAR_SLOTS = 3
 RIDGE = 0.05
 ORIGINS = 12
 # Of a season of 288 slots: 5 min to a day, closer where memory fades fast.
-GRID = (1, 2, 3, 6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 192, 240, 288)
+GRID = (1, 2, 4, 8, 12, 24, 48, 72, 120, 168, 228, 288)
 
 
 @lru_cache(maxsize=16)
@@ -30,20 +30,30 @@ def horizons(slots: int) -> Indices:
     return np.asarray(np.unique(np.maximum(1, np.array(GRID) * slots // GRID[-1])))
 
 
-def features(deviations: Floats, at: Indices) -> Floats:
-    """Means of the last few and of the last quarter of a season at slots of a history.
+def block_sums(deviations: Floats) -> Floats:
+    """Sums of all blocks before each, (methods, D * BLOCKS + 1), of deviations (methods, D, m)."""
+    methods, rows, slots = deviations.shape
+    sums = np.zeros((methods, rows * BLOCKS + 1))
+    blocks = deviations.reshape(methods, rows * BLOCKS, slots // BLOCKS).sum(axis=2)
+    np.cumsum(blocks, axis=1, out=sums[:, 1:])
+    return sums
 
-    `deviations` (methods, D, m) in rows, `at` (...,) counted through all rows: (2, methods, ...).
+
+def features(deviations: Floats, sums: Floats, at: Indices) -> tuple[Floats, Floats]:
+    """Means of the last few and of the last quarter of a season, both (methods, ...).
+
+    `at` (...,) are slots that end a block, counted through all rows; `sums` are those of blocks.
     """
     methods, rows, slots = deviations.shape
-    sums = np.zeros((methods, rows * slots + 1))
-    np.cumsum(deviations.reshape(methods, -1), axis=1, out=sums[:, 1:])
-    end = sums[:, at + 1]
-    found = []
-    for wide in wides(slots):
-        start = np.maximum(0, at + 1 - wide)
-        found.append((end - sums[:, start]) / (at + 1 - start))
-    return np.stack(found)
+    flat = deviations.reshape(methods, rows * slots)
+    near, far = wides(slots)
+    few = flat[:, at]
+    for back in range(1, near):
+        few += flat[:, np.maximum(0, at - back)]
+    each = slots // BLOCKS
+    end = (at + 1) // each
+    start = np.maximum(0, end - far // each)
+    return few / near, (sums[:, end] - sums[:, start]) / (each * (end - start))
 
 
 def wides(slots: int) -> tuple[int, int]:
@@ -61,15 +71,15 @@ def origins(rows: int, slots: int) -> tuple[Indices, Indices, Flags]:
     return start, np.where(inside, targets, 0), inside
 
 
-def regress(deviations: Floats) -> Floats:
-    """Weights as known after each row, (2, methods, D, H), from deviations (methods, D, m).
+def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Weights as known after each row, (methods, D, H) both, from deviations (methods, D, m).
 
     Those at row r are from origins up to row r - 1, whose targets are in rows up to r; those at
     the last row from all targets that are known.
     """
     methods, rows, slots = deviations.shape
     start, targets, inside = origins(rows, slots)
-    x, y = features(deviations, start)
+    x, y = features(deviations, sums, start)
     target = deviations.reshape(methods, rows * slots)[:, targets] * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
     squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
@@ -79,8 +89,8 @@ def regress(deviations: Floats) -> Floats:
     xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)
     down = xx * yy - xy * xy
     down = np.where(down > 0, down, np.inf)
-    found = np.stack([(yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down])
-    return np.asarray(np.clip(found, -1, 1))
+    near, far = (yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down
+    return np.minimum(np.maximum(near, -1), 1), np.minimum(np.maximum(far, -1), 1)
 
 
 def known_after(sums: Floats) -> Floats:

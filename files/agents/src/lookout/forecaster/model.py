@@ -24,12 +24,14 @@ LEAST_RECENT = 0.3
 
 @dataclass(frozen=True)
 class Model:
-    """All that a forecast needs. Units are those of the series, but for `band`: of the noise.
+    """All that a forecast needs. Units are those of the series, but for `band`.
 
     `profile` (p * m,): expected values of the season or week after training; `slope` is what is
     added a season, whenever the profile begins anew. `near`, `far` (H,): the memory's weights at
-    the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `noise`.
-    `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores.
+    the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `width`
+    (BLOCKS,), the noise by time of day.
+    `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores;
+    `drift`: what the level gains a season beside `slope`.
     `rise` (3,): what the level robustly gains a season, at least, likely, at most.
     `next_slot`: the slot after the last of its history.
     """
@@ -47,9 +49,11 @@ class Model:
     near: Floats
     far: Floats
     band: Floats
+    width: Floats
     usual: Floats
     noise: Floats
     step_noise: Floats
+    drift: float
     limit: Thresholds
     rise: Floats
 
@@ -68,11 +72,20 @@ class Seen:
     upper: Floats
     scores: Scores
 
+    @property
+    def newest(self) -> int:
+        """The index of the newest slot that has a value."""
+        return int(np.flatnonzero(np.isfinite(self.values))[-1])
+
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected values and the band that holds 90 % of them, (m,) each, from `first_slot` on."""
+    """Expected values and the band that holds 90 % of them, (m,) each, from `first_slot` on.
 
+    `seen` is the season before it, with its scores.
+    """
+
+    seen: Seen
     first_slot: int
     values: Floats
     lower: Floats
@@ -126,7 +139,7 @@ def look(model: Model, recent: Series) -> Seen | Refused:
     known: Flags = np.isfinite(rows[1])
     values = filled(rows)
     here = values[1] - repeated(model, model.usual, first)
-    previous = values[0] - repeated(model, model.usual, first - slots)
+    previous = values[0] - repeated(model, model.usual, first - slots) + model.drift
     away = here - trailing_level(previous[None], here[None])[0]
     noise = spread(model.noise, first, slots)
     far = np.abs(away) / noise
@@ -145,7 +158,8 @@ def forecast(model: Model, recent: Series) -> Forecast | Refused:
     bounds = model.settings.lower, model.settings.upper
     values = np.clip(path.values, *bounds)
     lower, upper = (np.clip(path.values + edge, *bounds) for edge in path.band)
-    return Forecast(recent.next_slot, values, np.minimum(lower, values), np.maximum(upper, values))
+    lower, upper = np.minimum(lower, values), np.maximum(upper, values)
+    return Forecast(path.seen, recent.next_slot, values, lower, upper)
 
 
 @dataclass(frozen=True)
@@ -175,8 +189,8 @@ def expect(model: Model, recent: Series) -> Path | Refused:
         values = repeated(model, model.profile, first)
         values += np.interp(ahead, grid, near * model.near + far * model.far)
         left = float(near * model.near[-1] + far * model.far[-1])
-    noise = spread(model.noise, first, slots)
-    band = np.stack([noise * np.interp(ahead, grid, edge) for edge in model.band])
+    width = spread(model.width, first, slots)
+    band = np.stack([width * np.interp(ahead, grid, edge) for edge in model.band])
     return Path(seen, values, band, left)
 
 

@@ -112,6 +112,7 @@ def build(content: dict[str, Any]) -> Model:
         "far": (count,),
         "band": (2, count),
         "usual": np.shape(content["usual"]),
+        "width": (BLOCKS,),
         "noise": (BLOCKS,),
         "step_noise": (BLOCKS,),
         "rise": (3,),
@@ -125,7 +126,7 @@ def build(content: dict[str, Any]) -> Model:
             raise ValueError(f"{name} must be {shape} finite numbers")
     quality, limit = Quality(**content["quality"]), Thresholds(**content["limit"])
     if not np.isfinite(
-        [content["slope"], *asdict(quality).values(), limit.sudden, limit.far]
+        [content["slope"], content["drift"], *asdict(quality).values(), limit.sudden, limit.far]
     ).all():
         raise ValueError("a number is not finite")
     whole = {**content, **arrays, "settings": settings, "quality": quality, "limit": limit}

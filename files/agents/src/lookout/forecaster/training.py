@@ -26,7 +26,7 @@ from lookout.forecaster.baseline import (
     filled,
     settle,
 )
-from lookout.forecaster.candidates import WINDOW, expectations, period
+from lookout.forecaster.candidates import WINDOW, expectations, has_slope, period
 from lookout.forecaster.crossing import slopes
 from lookout.forecaster.memory import horizons
 from lookout.forecaster.model import Model
@@ -53,15 +53,17 @@ def train(series: Series) -> Model:
     methods = candidates.WEEKLY if weeks else candidates.DAILY
     tried = fit(methods, rows, clean, known, first)
     chosen = choices(tried.errors)
-    scale = seasonal_error(measured)
-    quality = measure(tried.errors, chosen, widths_of(base, slots), scale)
+    widths = widths_of(base, slots)
+    quality, band = measure(tried.errors, chosen, widths, seasonal_error(measured))
     index, reason = verdict(methods, int(chosen[-1]), quality)
+    if index != chosen[-1]:
+        band = bands(tried.errors[index] / widths)
+    drift = float(base.drift[-1])
+    last, width = series.next_slot, by_block(base.noise, series.next_slot)
+    profile = profile_of(tried, index, clean)
     usual: Floats = base.usual[len(rows) - first :].ravel()
     if not reason:  # less noisy than the medians that cleaning began with
-        usual = profile_of(methods[index], clean)
-        base = settle_on(tried, index, rows)
-    last = series.next_slot
-    profile = profile_of(methods[index], clean)
+        usual, base = profile, settle_on(tried, index, rows, base.drift)
     middle = np.sort(clean[-WINDOW:], axis=1)[:, slots // 2]
     return Model(
         settings=series.settings,
@@ -72,14 +74,16 @@ def train(series: Series) -> Model:
         reason=reason,
         notes=series.notes,
         quality=quality,
-        profile=np.roll(profile, last % len(profile)),
+        profile=by_slot(profile, last),
         slope=float(tried.slopes[index, -1]),
         near=tried.near[index],
         far=tried.far[index],
-        band=bands(tried.errors[index] / widths_of(base, slots)),
-        usual=np.roll(usual, last % len(usual)),
+        band=band,
+        width=width,
+        usual=by_slot(usual, last),
         noise=by_block(base.noise, last),
         step_noise=by_block(base.step_noise, last),
+        drift=0.0 if has_slope(methods[index]) else drift,
         limit=anomalies.thresholds(*anomalies.signs(base)),
         rise=slopes(middle),
     )
@@ -105,26 +109,31 @@ def widths_of(base: Baseline, slots: int) -> Floats:
 
 def by_block(noise: Floats, last_slot: int) -> Floats:
     """The newest noise (K, m) by block of the absolute season, (BLOCKS,)."""
-    slots = noise.shape[1]
-    return np.asarray(np.roll(noise[-1], last_slot % slots)[:: slots // BLOCKS])
+    return by_slot(noise[-1], last_slot)[:: noise.shape[1] // BLOCKS]
 
 
-def profile_of(method: str, clean: Floats) -> Floats:
+def by_slot(coming: Floats, first_slot: int) -> Floats:
+    """Values from a slot on, (p * m,), turned so that each is at its absolute slot."""
+    begins = len(coming) - first_slot % len(coming)
+    return np.concatenate([coming[begins:], coming[:begins]])
+
+
+def profile_of(tried: Fit, index: int, clean: Floats) -> Floats:
     """What a method expects of the season or the week after a history (D, m), (p * m,)."""
-    ahead = range(period(method))
-    return np.concatenate(
-        [expectations((method,), clean, len(clean), row)[0][0, 0] for row in ahead]
-    )
+    method, coming = tried.methods[index], tried.coming[index, -1]
+    later = [
+        expectations((method,), clean, len(clean), ahead)[0].ravel()
+        for ahead in range(1, period(method))
+    ]
+    return np.concatenate([coming, *later])
 
 
-def settle_on(tried: Fit, index: int, rows: Floats) -> Baseline:
+def settle_on(tried: Fit, index: int, rows: Floats, drift: Floats) -> Baseline:
     """The baseline of what the chosen method expected of each fold."""
-    coming = tried.coming[index]
-    if period(tried.methods[index]) == 1:
-        before = coming[:-1] - tried.slopes[index, :-1, None]
-    else:
-        before = np.concatenate([coming[:1], coming[:-2]])
-    return settle(rows, coming, before)
+    method, coming = tried.methods[index], tried.coming[index]
+    if period(method) > 1:  # each row has its own expectation, at the level of its time
+        return settle(rows, coming, np.concatenate([coming[:1], coming[:-2]]), 0 * drift)
+    return settle(rows, coming, coming[:-1], tried.slopes[index] if has_slope(method) else drift)
 
 
 def constant(series: Series, value: float) -> Model:
@@ -146,9 +155,11 @@ def constant(series: Series, value: float) -> Model:
         near=zero,
         far=zero,
         band=np.zeros((2, len(zero))),
+        width=least,
         usual=np.full(slots, value),
         noise=least,
         step_noise=least,
+        drift=0.0,
         limit=Thresholds(anomalies.SUDDEN, anomalies.FAR),
         rise=np.zeros(3),
     )
@@ -156,4 +167,6 @@ def constant(series: Series, value: float) -> Model:
 
 def seasonal_error(rows: Floats) -> float:
     """Mean absolute error of the seasonal naive forecast within a history (D, m)."""
-    return float(np.nanmean(np.abs(rows[1:] - rows[:-1])))
+    steps = np.abs(rows[1:] - rows[:-1])
+    known = steps[np.isfinite(steps)]
+    return float(known.mean()) if len(known) else 0.0

@@ -6,11 +6,14 @@ from math import inf, isfinite
 
 import numpy as np
 
+from lookout.forecaster.anomalies import FAR
 from lookout.forecaster.crossing import POINTS, SEASONS, Crossing, Run, cross, growth, slopes
 from lookout.forecaster.model import Model, Path, expect, repeated
 from lookout.forecaster.series import Refused, Series
 
 NOW = Crossing(0.0, 0.0, 0.0)
+# A sudden rise is looked for in the last quarter of a season, and in the last twelfth: 6 h and 2 h.
+SUDDEN_PARTS = (4, 12)
 
 
 def until_upper(model: Model, recent: Series) -> Crossing | Refused:
@@ -35,10 +38,11 @@ def until(model: Model, recent: Series, bound: float, rising: bool) -> Crossing 
         return NOW
     step = model.settings.step_seconds
     found = cross(long_run(model, recent, path), bound, rising, step)
-    fast = sudden_run(path)
-    if fast is not None:
-        soon = cross(fast, bound, rising, step)
-        found = min(found, soon, key=lambda each: each.likely)
+    for part in SUDDEN_PARTS:
+        fast = sudden_run(path, model.settings.slots // part, float(np.median(model.noise)))
+        if fast is not None:
+            soon = cross(fast, bound, rising, step)
+            found = min(found, soon, key=lambda each: each.likely)
     return found
 
 
@@ -58,18 +62,18 @@ def long_run(model: Model, recent: Series, path: Path) -> Run:
     return Run(whole, growth(path.band), model.rise[:, None] * seasons)
 
 
-def sudden_run(path: Path) -> Run | None:
-    """The same by the trend of the last quarter of a season, if noise does not explain it."""
+def sudden_run(path: Path, wide: int, noise: float) -> Run | None:
+    """The same by the trend of the last so many slots, if noise does not explain it."""
     seen, slots = path.seen, len(path.values)
-    quarter = slots // 4
-    usual = seen.expected[-quarter:]
-    away = np.where(np.isnan(seen.values[-quarter:]), 0.0, seen.values[-quarter:] - usual)
-    each = max(1, quarter // POINTS)
-    means = away[quarter % each :].reshape(-1, each).mean(axis=1)
+    usual = seen.expected[-wide:]
+    away = np.where(np.isnan(seen.values[-wide:]), 0.0, seen.values[-wide:] - usual)
+    each = max(1, wide // POINTS)
+    means = away[wide % each :].reshape(-1, each).mean(axis=1)
     low, likely, high = slopes(means) / each
-    # What `upper` leaves above `expected` is what noise may reach.
-    reach = float(np.median(seen.upper[-quarter:] - usual))
-    if low * high <= 0 or abs(likely) * quarter < reach:
+    # Noise moves a value so far, not a slope that most pairs of values agree on. Single spikes, for
+    # which the threshold of anomalies may be higher, do not move it at all.
+    reach = FAR * noise
+    if low * high <= 0 or abs(likely) * wide < reach:
         return None
     ahead = np.arange(1, SEASONS * slots + 1)
     start = float(seen.values[np.isfinite(seen.values)][-1])

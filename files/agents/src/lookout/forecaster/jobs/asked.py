@@ -14,7 +14,7 @@ LOG = logging.getLogger("lookout.forecaster")
 
 
 def train_asked(options: ForecasterOptions, source: Prometheus, requests: Requests) -> int:
-    """Train what all of them want in one go, while nobody else trains; 1 where it failed."""
+    """Train what all of them want at once, while nobody else trains; 1 without any answer."""
     waiting = requests.unfinished()
     left = [request for request in waiting if request.state == "running"]
     requests.become(left, state="failed", ended=time.time(), said="it was ended before its time")
@@ -33,4 +33,4 @@ def train_asked(options: ForecasterOptions, source: Prometheus, requests: Reques
     finally:
         requests.become(running, state=state, ended=time.time(), said=said)
         requests.tidy()
-    return 0 if state == "done" else 1
+    return 0 if state == "done" or outcome.answered else 1

@@ -30,12 +30,14 @@ Record = dict[str, Any]
 
 @dataclass
 class Outcome:
-    """What came of a training: numbers of series, and of queries that had no answer."""
+    """What came of a training: numbers of series, and of queries."""
 
     trained: int = 0
     kept: int = 0
     refused: int = 0
     failed: int = 0
+    # Queries that had an answer, and those that had none
+    answered: int = 0
     queries_failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -89,6 +91,7 @@ class Training:
                 for record in self._former.values()
                 if record["series"] == name
             ]
+        self.outcome.answered += 1
         records = [
             self._series(identity, samples, wanted, limits, end)
             for identity, samples in found.series.items()
@@ -176,7 +179,8 @@ class Training:
 
     def _write(self, records: list[Record], started: float) -> None:
         outcome, ended = self.outcome, time.time()
-        well = outcome.trained + outcome.kept + outcome.refused and not outcome.queries_failed
+        # A query that is wrong is told by itself, every five minutes.
+        well = outcome.trained + outcome.kept + outcome.refused > 0
         head = {
             "started": started,
             "ended": ended,
