@@ -5,7 +5,7 @@
 
 `web` and `db` have a season, a trend and noise. `turned` is upside down until a day ago: a model
 that has learnt from its past does badly now. The disk is full in three days, `flat` never moves,
-and `young` has no past.
+and `young` has a past of an hour.
 """
 
 import math
@@ -48,9 +48,10 @@ def past(instance, began):
     print("# TYPE lookout_test_disk gauge")
     for at in range(start, began + 1, 300):
         print(f"lookout_test_disk{{{own}}} {disk(at, began):.6f} {at}")
-    print("# TYPE lookout_test_flat gauge")
-    for at in range(start, began + 1, 300):
-        print(f"lookout_test_flat{{{own}}} 3 {at}")
+    for name, first in (("flat", start), ("young", began - 3600)):
+        print(f"# TYPE lookout_test_{name} gauge")
+        for at in range(first, began + 1, 300):
+            print(f"lookout_test_{name}{{{own}}} 3 {at}")
     print("# EOF")
 
 
@@ -64,8 +65,8 @@ def live(file, began):
             now = value(kind, at, began) + jump
             lines.append(f'lookout_test_load{{kind="{kind}"}} {now:.6f}')
         lines += ["# TYPE lookout_test_disk gauge", f"lookout_test_disk {disk(at, began):.6f}"]
-        lines += ["# TYPE lookout_test_flat gauge", "lookout_test_flat 3"]
-        lines += ["# TYPE lookout_test_young gauge", f"lookout_test_young {at % 60}"]
+        for name in ("flat", "young"):
+            lines += [f"# TYPE lookout_test_{name} gauge", f"lookout_test_{name} 3"]
         part = file.with_suffix(".part")
         part.write_text("\n".join([*lines, ""]), encoding="ascii")
         os.replace(part, file)

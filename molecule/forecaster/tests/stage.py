@@ -105,7 +105,7 @@ def fill(host: Host) -> None:
         "systemctl stop lookout-test-load; systemd-run --quiet --unit=lookout-test-load"
         f" python3 /root/load.py live {TEXT_FILE} {began}"
     )
-    wait_for_samples(host, f"timestamp(lookout_test_young) > {began}")
+    wait_for_samples(host, f"timestamp(lookout_test_load) > {began}")
 
 
 def wait_for_the_next_minute(host: Host) -> None:
