@@ -1,5 +1,5 @@
 """Ratios side by side in one run: `make bench`, or one part: PART=site, postgresql, watchdog,
-backup.
+backup, forecast.
 
 1. site.yml on a fresh host against one shell script that installs the same packages.
 2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
@@ -7,6 +7,7 @@ backup.
 4. PostgreSQL with the settings of role postgresql against Debian's own, by pgbench on one host.
 5. The watchdog against psutil's loop, monit and prometheus-process-exporter, in ms and MB.
 6. Backup and restore against plain restic and `cp -a` of the same data, and what memory they take.
+7. Forecasts and anomalies against naive forecasts, predict_linear, MSTL and the oracle.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from tests import bench_backup, bench_watchdog  # noqa: E402
+from tests import bench_backup, bench_forecast, bench_watchdog  # noqa: E402
 
 RUN_ID = f"bench-{os.getpid()}"
 TESTBED = [sys.executable, str(ROOT / "molecule/shared/testbed.py")]
@@ -195,11 +196,16 @@ def measure_backup(_folder: Path) -> None:
     bench_backup.measure(f"{RUN_ID}-bench")
 
 
+def measure_forecast(_folder: Path) -> None:
+    bench_forecast.measure()
+
+
 PARTS = {
     "site": measure_site,
     "postgresql": measure_postgresql,
     "watchdog": measure_watchdog,
     "backup": measure_backup,
+    "forecast": measure_forecast,
 }
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lookout.kit.web.answers import moment
 from lookout.status import history
 from lookout.status.options import StatusOptions
 from lookout.status.records import Run
@@ -20,25 +19,6 @@ from lookout.status.service import History
 from lookout.status.web.openapi import MOST, document
 
 BOOLEANS = {"true": True, "false": False}
-
-
-class Problem(JSONResponse):  # type: ignore[misc]
-    """An error as RFC 9457 has it."""
-
-    media_type = "application/problem+json"
-
-
-def problem(status: int, detail: str, headers: Any = None) -> Response:
-    """Answer with an error."""
-    title = HTTPStatus(status).phrase
-    return Problem({"title": title, "status": status, "detail": detail}, status, headers)
-
-
-def moment(seconds: float | None) -> str | None:
-    """A time as RFC 3339 has it, in UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def number(request: Request, name: str, default: int) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -14,25 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lookout.kit.web.answers import problem, secured
+from lookout.kit.web.server import Asgi
 from lookout.status.options import StatusOptions
 from lookout.status.service import History, Unavailable
-from lookout.status.web.api import Api, problem
+from lookout.status.web.api import Api
 from lookout.status.web.heartbeat import Webhook
 from lookout.status.web.pages import Pages
 
 LOG = logging.getLogger("lookout.status")
-
-HEADERS = {
-    b"content-security-policy": b"default-src 'none'; style-src 'self'; img-src 'self';"
-    b" base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
-}
-Asgi = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
 def application(options: StatusOptions, past: History, registry: CollectorRegistry) -> Asgi:
@@ -65,22 +53,3 @@ def application(options: StatusOptions, past: History, registry: CollectorRegist
         exception_handlers={HTTPException: wrong, Unavailable: wrong, Exception: wrong},
     )
     return secured(app)
-
-
-def secured(app: Asgi) -> Asgi:
-    """Add to each answer what keeps a browser from doing more than showing the page."""
-
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        async def add(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in HEADERS.items() if name not in given),
-                    *([(b"cache-control", b"no-store")] if b"cache-control" not in given else []),
-                ]
-            await send(message)
-
-        await app(scope, receive, add if scope["type"] == "http" else send)
-
-    return answer

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-LOG = logging.getLogger("lookout.status")
+LOG = logging.getLogger("lookout.kit.web")
 
 
 def protocol_for(client_name: str) -> type[asyncio.Protocol]:

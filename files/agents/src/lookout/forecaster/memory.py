@@ -1,0 +1,101 @@
+"""How much of the present deviation is left after h slots: a regression for each horizon.
+
+    deviation(o + h) = near(h) * mean of the last 3 deviations + far(h) * mean of the last quarter
+
+of a season, by least squares without an intercept over origins two hours (a 12th of a season)
+apart; for AR(1) noise `near` becomes phi^h. The direct form (one regression a horizon) does not
+carry the error of one horizon into the next. A small ridge keeps a short history from absurd
+weights.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from lookout.forecaster.baseline import Flags
+from lookout.forecaster.series import BLOCKS, Floats, Indices
+
+NEAR_SLOTS = 3
+RIDGE = 0.05
+ORIGINS = 12
+# Of a season of 288 slots: 5 min to a day, closer where memory fades fast.
+GRID = (1, 2, 4, 8, 12, 24, 48, 72, 120, 168, 228, 288)
+
+
+@lru_cache(maxsize=16)
+def horizons(slots: int) -> Indices:
+    """Slots ahead at which models are fitted and measured, ascending, the last is a season."""
+    return np.asarray(np.unique(np.maximum(1, np.array(GRID) * slots // GRID[-1])))
+
+
+def block_sums(deviations: Floats) -> Floats:
+    """Sums of all blocks before each, (methods, D * BLOCKS + 1), of deviations (methods, D, m)."""
+    methods, rows, slots = deviations.shape
+    sums = np.zeros((methods, rows * BLOCKS + 1))
+    blocks = deviations.reshape(methods, rows * BLOCKS, slots // BLOCKS).sum(axis=2)
+    np.cumsum(blocks, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def features(deviations: Floats, sums: Floats, at: Indices) -> tuple[Floats, Floats]:
+    """Means of the last few and of the last quarter of a season, both (methods, ...).
+
+    `at` (...,) are slots that end a block, counted through all rows; `sums` are those of blocks.
+    """
+    methods, rows, slots = deviations.shape
+    flat = deviations.reshape(methods, rows * slots)
+    near, far = wides(slots)
+    few = flat[:, at]
+    for back in range(1, near):
+        few += flat[:, np.maximum(0, at - back)]
+    each = slots // BLOCKS
+    end = (at + 1) // each
+    start = np.maximum(0, end - far // each)
+    return few / near, (sums[:, end] - sums[:, start]) / (each * (end - start))
+
+
+def wides(slots: int) -> tuple[int, int]:
+    """Slots that the two means are over."""
+    return NEAR_SLOTS, slots // 4
+
+
+@lru_cache(maxsize=16)
+def origins(rows: int, slots: int) -> tuple[Indices, Indices, Flags]:
+    """Origins (rows, ORIGINS), their targets (rows, ORIGINS, H) and which of these are in reach."""
+    each = slots // ORIGINS
+    start = np.arange(rows)[:, None] * slots + each * np.arange(ORIGINS) + each - 1
+    targets = start[..., None] + horizons(slots)
+    inside: Flags = targets < rows * slots
+    return start, np.where(inside, targets, 0), inside
+
+
+def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Weights as known after each row, (methods, D, H) both, from deviations (methods, D, m).
+
+    Those at row r are from origins up to row r - 1, whose targets are in rows up to r; those at
+    the last row from all targets that are known.
+    """
+    methods, rows, slots = deviations.shape
+    start, targets, inside = origins(rows, slots)
+    x, y = features(deviations, sums, start)
+    target = deviations.reshape(methods, rows * slots)[:, targets] * inside
+    # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
+    squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
+    products = np.stack([x, y], axis=2) @ target
+    xx, xy, yy = np.moveaxis(known_after(squares), 2, 0)
+    xt, yt = np.moveaxis(known_after(products), 2, 0)
+    xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)
+    down = xx * yy - xy * xy
+    down = np.where(down > 0, down, np.inf)
+    near, far = (yy * xt - xy * yt) / down, (xx * yt - xy * xt) / down
+    return np.minimum(np.maximum(near, -1), 1), np.minimum(np.maximum(far, -1), 1)
+
+
+def known_after(sums: Floats) -> Floats:
+    """Sums of rows (methods, D, ...) up to the row before each; after the last of all."""
+    total = np.cumsum(sums, axis=1)
+    out = np.zeros_like(total)
+    out[:, 1:-1], out[:, -1] = total[:, :-2], total[:, -1]
+    return out

@@ -1,0 +1,248 @@
+"""The forecaster beside what else forecasts, on generated series (tests/forecast_series.py).
+
+A is of the kind that its parameters were chosen on, with other seeds; B is of another kind, that
+nothing was chosen on. The history of each series is forecast once, a day ahead, and compared with
+the day that came. Anomalies are looked for as in service: train on the days before, judge the next,
+for each of the last days.
+
+- MASE: mean absolute error in units of the seasonal naive error within the history, mean of series.
+- Precision: of flagged slots (and of episodes: flags less than an hour apart) that are within three
+  slots of an injected event. A level that jumps is no event, and no false alarm for a season and a
+  half. Recall: of the events of these days, whichever slot of it was flagged.
+- CPU: prepare, train (which chooses), forecast and score; PSS of the process that does just this.
+
+Anomalies are looked for in every third series; MSTL runs on every 25th, where statsforecast is
+installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+for folder in (ROOT, ROOT / "files/agents/src"):
+    sys.path.insert(0, str(folder))
+# As in service; and one processor's time is what is measured.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import numpy as np  # noqa: E402
+
+from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # noqa: E402
+from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
+from lookout.forecaster.training import train  # noqa: E402
+from tests.bench_forecast_disks import measure_disks  # noqa: E402
+from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
+from tests.forecast_series import DAY_SECONDS, MEASURED, Generated, daily, weekly  # noqa: E402
+
+REQUIREMENTS = "tests/bench_forecast_requirements.txt"
+KINDS: dict[str, tuple[Callable[[int], Generated], int]] = {"A": (daily, 10), "B": (weekly, 21)}
+MSTL_EVERY = 25
+WATCH_EVERY = 3
+NEAR_EVENT = 3
+
+
+@dataclass
+class Tally:
+    """Errors by method, verdicts on anomalies, time."""
+
+    errors: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    coverage: list[tuple[float, float]] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+    pss_kb: int = 0
+
+
+def a_day(series: Generated) -> int:
+    return DAY_SECONDS // series.step_seconds
+
+
+def ready(series: Generated, slots: int) -> Series | Refused:
+    """As prepared when the first `slots` of it were there."""
+    settings = Settings(series.step_seconds)
+    now = series.times[0] + slots * series.step_seconds
+    return prepare(series.times[:slots], series.history[:slots], settings, now)
+
+
+def foretell(series: Generated, tally: Tally) -> None:
+    """One forecast of a day, beside the simple ones and the oracle."""
+    day, size = a_day(series), len(series.history)
+    started = time.process_time()
+    prepared = ready(series, size)
+    assert isinstance(prepared, Series), prepared
+    model = train(prepared)
+    made = forecast(model, prepared)
+    tally.milliseconds.append(1000 * (time.process_time() - started))
+    assert isinstance(made, Forecast)
+    filled = known(series.history, day)
+    scale = float(np.nanmean(np.abs(series.history[day:] - series.history[:-day])))
+    paths = {
+        "seasonal naive": filled[-day:],
+        "naive, a week ago": filled[-7 * day : -6 * day],
+        "predict_linear": predict_linear(series.history, day),
+        "ours": made.values,
+        "oracle": series.oracle,
+    }
+    for name, path in paths.items():
+        note(tally, name, series, path, scale)
+    naive, ours = (tally.errors[name][-1][1] for name in ("seasonal naive", "ours"))
+    tally.counts["worse"] += ours > naive
+    tally.counts["method " + model.method] += 1
+    tally.counts["without skill"] += not model.skill
+    inside = (series.future >= made.lower) & (series.future <= made.upper)
+    tally.coverage.append((float(inside.mean()), model.quality.coverage))
+    tally.ratios.append(model.quality.ratio)
+
+
+def note(tally: Tally, name: str, series: Generated, path: Floats, scale: float) -> None:
+    off = np.abs(series.future - path) / scale
+    quarter = a_day(series) // 4
+    tally.errors.setdefault(name, []).append((float(off[:quarter].mean()), float(off.mean())))
+
+
+def watch(series: Generated, first_day: int, tally: Tally) -> None:
+    """Judge each day from `first_day` on by a model of the days before it."""
+    day, size = a_day(series), len(series.history)
+    flags = np.zeros(size, dtype=bool)
+    model: Model | None = None
+    for begin in range(first_day * day, size, day):
+        # Where the newest hours are a gap there is no training: the model of the day before stays.
+        made = ready(series, begin)
+        model = train(made) if isinstance(made, Series) else model
+        tally.counts["days"] += 1
+        if model is None or not model.skill:  # raises no alert
+            continue
+        upto = begin + day
+        times, values = series.times[:upto], series.history[:upto]
+        now = times[0] + upto * series.step_seconds
+        recent = on_grid(times, values, model.settings, now, 2 * day)
+        assert isinstance(recent, Series)
+        seen = look(model, recent)
+        flags[begin:upto] = isinstance(seen, Seen) and seen.scores.flags
+    near = np.zeros(size, dtype=bool)
+    for shift in series.shifts:
+        near[shift : shift + 3 * day // 2] = True
+    for event in series.events:
+        near[max(0, event.first - NEAR_EVENT) : event.last + NEAR_EVENT + 1] = True
+        here = slice(event.first, event.last + 1)
+        if event.first >= first_day * day and np.isfinite(series.history[here]).any():
+            tally.counts["events"] += 1
+            tally.counts["events found"] += bool(flags[here].any())
+    places = np.flatnonzero(flags)
+    tally.counts["flags"] += len(places)
+    tally.counts["flags near"] += int(near[places].sum())
+    apart = 3600 // series.step_seconds
+    for episode in np.split(places, np.flatnonzero(np.diff(places) > apart) + 1):
+        if len(episode):
+            tally.counts["episodes"] += 1
+            tally.counts["episodes near"] += bool(near[episode].any())
+
+
+def pss_kb() -> int:
+    """Proportional set size of this process now."""
+    for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def run(kind: str, count: int) -> Tally:
+    """All of one generator, in this process."""
+    generate, first_day = KINDS[kind]
+    tally = Tally()
+    for seed in MEASURED[:count]:
+        series = generate(seed)
+        foretell(series, tally)
+        tally.pss_kb = max(tally.pss_kb, pss_kb())
+        if seed % WATCH_EVERY == 0:
+            watch(series, first_day, tally)
+    return tally
+
+
+def run_mstl(kind: str, count: int) -> tuple[Tally, list[float]] | None:
+    """The rival on some of the series, and its CPU time for each in ms; None: not installed."""
+    try:
+        import statsforecast  # noqa: F401, PLC0415
+    except ImportError:
+        return None
+    tally, milliseconds = Tally(), []
+    mstl(KINDS[kind][0](MEASURED[0]).history, a_day(KINDS[kind][0](MEASURED[0])))  # compiles
+    for seed in MEASURED[:count:MSTL_EVERY]:
+        series = KINDS[kind][0](seed)
+        day = a_day(series)
+        scale = float(np.nanmean(np.abs(series.history[day:] - series.history[:-day])))
+        started = time.process_time()
+        path = mstl(series.history, day)
+        milliseconds.append(1000 * (time.process_time() - started))
+        note(tally, "MSTL", series, path, scale)
+    return tally, milliseconds
+
+
+def measure(count: int = len(MEASURED)) -> None:
+    """Print both generators side by side; each runs in a process of its own."""
+    for kind in KINDS:
+        argv = [sys.executable, __file__, kind, str(count)]
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=3000)
+        tally = Tally(**json.loads(done.stdout))
+        tally.counts = Counter(tally.counts)
+        report(kind, tally)
+        rival = run_mstl(kind, count)
+        if rival is None:
+            print(f"MSTL: left out, statsforecast is not installed (pip install -r {REQUIREMENTS})")
+        else:
+            near, whole = np.mean(rival[0].errors["MSTL"], axis=0)
+            own = np.mean(tally.errors["ours"][::MSTL_EVERY], axis=0)
+            print(
+                f"MSTL on every {MSTL_EVERY}th: MASE {near:.3f} and {whole:.3f}, ours on the same "
+                f"{own[0]:.3f} and {own[1]:.3f}; {statistics.median(rival[1]):.0f} ms a series"
+            )
+    measure_disks()
+
+
+def report(kind: str, tally: Tally) -> None:
+    """What one generator gave."""
+    count, counts = len(tally.ratios), tally.counts
+    means: dict[str, Any] = {name: np.mean(found, axis=0) for name, found in tally.errors.items()}
+    print(f"generator {kind}, {count} series: MASE 6 h and 24 h ahead, of naive's, of the oracle's")
+    for name, (near, whole) in means.items():
+        naive, oracle = means["seasonal naive"], means["oracle"]
+        print(
+            f"  {name:18} {near:6.3f} {whole:6.3f}   {near / naive[0]:6.3f} {whole / naive[1]:6.3f}"
+            f"   {near / oracle[0]:6.2f} {whole / oracle[1]:6.2f}"
+        )
+    here, published = np.mean(tally.coverage, axis=0)
+    chosen = ", ".join(
+        f"{name[7:]} {number}" for name, number in counts.most_common() if name.startswith("method")
+    )
+    print(
+        f"  published ratio to naive {np.mean(tally.ratios):.3f}; coverage of the 90 % band "
+        f"{here:.3f}, published {published:.3f}\n"
+        f"  worse than naive on the day that came: {counts['worse']} of {count}; "
+        f"said to have no skill: {counts['without skill']}; chosen: {chosen}"
+    )
+    false = counts["episodes"] - counts["episodes near"]
+    print(
+        f"  anomalies: precision {counts['flags near'] / max(1, counts['flags']):.3f} of slots, "
+        f"{counts['episodes near'] / max(1, counts['episodes']):.3f} of episodes, recall "
+        f"{counts['events found'] / max(1, counts['events']):.3f} of {counts['events']} events, "
+        f"{false / max(1, counts['days']):.4f} false episodes a series a day"
+    )
+    spent = sorted(tally.milliseconds)
+    print(
+        f"  CPU a series: median {statistics.median(spent):.2f} ms, 95 % "
+        f"{spent[int(0.95 * len(spent))]:.2f} ms; peak PSS {tally.pss_kb / 1024:.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    json.dump(vars(run(sys.argv[1], int(sys.argv[2]))), sys.stdout)
