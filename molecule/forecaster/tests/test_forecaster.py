@@ -5,62 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_gate import dead_queries
-from hosts import CURL, wait_for
 from parts import Registered
 from play import playbook
+from stage import URL, bring, metrics, run
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
 
-ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(ROOT / "tests" / "contracts"))
-from dashboard_queries import dashboards, queries  # noqa: E402
-from metric_names import rule_metrics  # noqa: E402
-
 UNIT = "lookout-forecaster.service"
-URL = "https://127.0.0.1:9704"
 GATEWAY = "https://localhost/forecaster"
 SITE_CURL = "curl -sS --cacert /etc/lookout/tls/ca.pem"
 MOST_MEMORY_KB = 60 * 1024
-DAYS = 10
-# Ten days as Prometheus would have scraped them: a load that follows the day, a disk that is full
-# in three days, and what never moves.
-SAMPLES = f"""
-import math, time
-end = int(time.time()) // 300 * 300
-times = range(end - {DAYS} * 86400, end + 1, 300)
-def load(at):
-    noise = math.sin(at * 12.9898) * 43758.5453
-    return 50 + 20 * math.sin(2 * math.pi * at / 86400) + noise - math.floor(noise)
-for name, host, value in (
-    ("load", "a", load),
-    ("load", "b", lambda at: load(at) / 2),
-    ("disk", "a", lambda at: 91 - (end - at) / 86400 * 3 + load(at) / 1000),
-    ("flat", "a", lambda at: 3),
-):
-    if host == "a":
-        print(f"# TYPE lookout_test_{{name}} gauge")
-    for at in times:
-        print(f'lookout_test_{{name}}{{{{instance="{{host}}"}}}} {{value(at)}} {{at}}')
-print("# EOF")
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def samples(host: Host) -> None:
-    """Prometheus knows the past."""
-    host.check_output("python3 -c %s > /tmp/samples.txt", SAMPLES)
-    host.check_output(
-        "systemctl stop prometheus && cd /tmp && promtool tsdb create-blocks-from openmetrics"
-        " samples.txt /var/lib/prometheus/metrics2"
-        " && chown -R prometheus: /var/lib/prometheus/metrics2 && systemctl start prometheus"
-    )
-    wait_for(lambda: host.run(f"{CURL} https://127.0.0.1:9090/-/ready").rc == 0, 60)
+    bring(host)
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +32,6 @@ def token(host: Host) -> str:
     host.check_output("lookout-token revoke robot || test $? = 2")
     made = host.check_output("lookout-token create robot --scope read --scope train")
     return str(made).strip()
-
-
-def run(host: Host, job: str) -> int:
-    """A job as its timer starts it; its exit status."""
-    unit = f"lookout-forecaster-{job}.service"
-    return int(host.run(f"systemctl reset-failed {unit} 2>/dev/null; systemctl start {unit}").rc)
 
 
 def ask(host: Host, path: str, token: str, *options: str) -> tuple[int, Any]:
@@ -87,14 +44,8 @@ def ask(host: Host, path: str, token: str, *options: str) -> tuple[int, Any]:
     return int(status), json.loads(body) if body.startswith("{") else body
 
 
-def metrics(host: Host) -> list[str]:
-    return str(host.check_output(f"{CURL} {URL}/metrics")).splitlines()
-
-
 def test_samples_become_forecasts(host: Host, token: str) -> None:
     """The query that is wrong is told, the one without a series has nothing to tell."""
-    assert run(host, "train") == 0
-    assert run(host, "forecast") == 0
     told = metrics(host)
     a = 'host="a",series="load",target="a"'
     assert f"lookout_forecast_skilled{{{a}}} 1.0" in told
@@ -114,27 +65,6 @@ def test_samples_become_forecasts(host: Host, token: str) -> None:
     _, said = ask(host, "series?series=disk", token)
     (bound,) = said["series"][0]["bounds"]
     assert 2 * 86400 < bound["seconds"] < 4 * 86400
-
-
-def test_every_query_of_the_dashboard_returns_series(host: Host) -> None:
-    asked = [
-        query
-        for dashboard in dashboards()
-        if dashboard["uid"] == "ml-insights"
-        for query in queries(dashboard)
-    ]
-    assert len(asked) > 10
-    found = dead_queries(host, "forecaster", asked)
-    assert not found, "\n".join(found)
-
-
-def test_every_metric_of_the_alerts_exists(host: Host) -> None:
-    told = {line.partition("{")[0].partition(" ")[0] for line in metrics(host)}
-    named = {
-        name for name in rule_metrics(ROOT) if name.startswith(("lookout_forec", "lookout_api"))
-    }
-    assert len(named) > 10
-    assert named <= told
 
 
 def test_nobody_gets_in_without_a_token(host: Host, token: str) -> None:
