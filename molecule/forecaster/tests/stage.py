@@ -42,6 +42,8 @@ def bring(host: Host) -> None:
         SAMPLES,
     )
     wait_for(lambda: host.run(f"{CURL} https://127.0.0.1:9090/-/ready").rc == 0, 60)
+    host.check_output("lookout-token revoke keeper || test $? = 2")
+    host.check_output("lookout-token create keeper")
     assert run(host, "train") == 0
     assert run(host, "forecast") == 0
 
