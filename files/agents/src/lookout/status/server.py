@@ -12,6 +12,7 @@ from typing import Any
 
 from lookout.kit.options import TlsOptions
 from lookout.kit.program import Kit
+from lookout.kit.tls import SaysWhy
 from lookout.status import metrics, storage
 from lookout.status.options import StatusOptions
 from lookout.status.service import History
@@ -77,28 +78,6 @@ def listen(address: str, port: int) -> list[socket.socket]:
 def family_of(address: str) -> socket.AddressFamily:
     """IPv4 or IPv6, by the look of the address."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-class SaysWhy(ssl.SSLObject):
-    """A side of TLS that tells the other why it is refused.
-
-    asyncio closes a connection whose handshake failed without sending the alert that says so. When
-    the error comes a round later, the alert is on its way.
-    """
-
-    _failed: ssl.SSLError | None = None
-
-    def do_handshake(self) -> None:
-        """As ever; an error is raised at the second call."""
-        if self._failed is not None:
-            raise self._failed
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            self._failed = error
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert goes first") from error
 
 
 def context(tls: TlsOptions) -> ssl.SSLContext:

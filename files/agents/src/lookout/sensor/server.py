@@ -1,0 +1,315 @@
+"""Serves what the last collection rendered, from one thread, to a bounded number of clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from lookout.kit.options import TlsOptions
+from lookout.kit.program import ProgramError
+from lookout.kit.tls import Certificates
+
+log = logging.getLogger("lookout.sensor")
+
+# Each takes some 60 kB under TLS, and a slow one 100 kB more.
+MOST_CONNECTIONS = 64
+MOST_HEAD_BYTES = 8192
+HANDSHAKE_SECONDS = 5.0
+# From the first byte of a request to its last, and from the answer to its end
+CLIENT_SECONDS = 10.0
+# Longer than most scrape intervals: Prometheus keeps its connection.
+IDLE_SECONDS = 90.0
+ANSWERS_SECONDS = 10.0
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+COMPRESSED = re.compile(
+    rb"\r\naccept-encoding:[^\r\n]*\bgzip\b(?!\s*;\s*q=0(?:\.0*)?[\s,\r])", re.I
+)
+CLOSE = re.compile(rb"\r\nconnection:[^\r\n]*\bclose\b", re.I)
+BODY = re.compile(rb"\r\n(?:transfer-encoding:|content-length:\s*0*[1-9])", re.I)
+PAGE_HEADERS = (
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+)
+
+
+def answer(status: str, kind: str, body: bytes, *headers: tuple[str, str]) -> bytes:
+    """A whole answer of HTTP/1.1."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
+
+
+def refusal(status: str, text: str) -> bytes:
+    """An answer after which the connection ends."""
+    return answer(status, "text/plain; charset=utf-8", text.encode(), ("Connection", "close"))
+
+
+class Shown:
+    """What one collection left to serve. The page is drawn when somebody first asks for it."""
+
+    def __init__(self, metrics: bytes, page: Callable[[], str]) -> None:
+        vary = ("Vary", "Accept-Encoding")
+        self.metrics = answer("200 OK", CONTENT_TYPE_LATEST, metrics, vary)
+        self.compressed = answer(
+            "200 OK",
+            CONTENT_TYPE_LATEST,
+            gzip.compress(metrics, 1, mtime=0),
+            vary,
+            ("Content-Encoding", "gzip"),
+        )
+        self._draw = page
+        self._page: bytes | None = None
+
+    def page(self) -> bytes:
+        """The page, the same for everybody until the next collection."""
+        if self._page is None:
+            self._page = answer(
+                "200 OK", "text/html; charset=utf-8", self._draw().encode(), *PAGE_HEADERS
+            )
+        return self._page
+
+
+class Server:
+    """Takes connections in a thread of its own."""
+
+    def __init__(
+        self, address: str, port: int, tls: TlsOptions | None, registry: CollectorRegistry
+    ) -> None:
+        """Raises OSError where the port is taken or a file of TLS cannot be read."""
+        self._certificates = Certificates(tls) if tls else None
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, port), family=family, backlog=128)
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        self.shown = Shown(b"", lambda: "")
+        self.scrapes = Histogram(
+            "sensor_scrape_duration_seconds",
+            "From a request for the metrics to its answer.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._refused = Counter(
+            "sensor_connections_refused", "Connections beyond the bound.", registry=registry
+        )
+        connections = Gauge("sensor_connections", "Connections at the moment.", registry=registry)
+        self._places: set[object] = set()
+        connections.set_function(lambda: len(self._places))
+        self._open: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take connections."""
+        self._thread.start()
+        self._ready.wait(ANSWERS_SECONDS)
+
+    def ask(self) -> None:
+        """Have the thread do nothing. Raises ProgramError where it is gone or hangs."""
+        if self._loop and self._thread.is_alive():
+            waiting = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop)
+            with contextlib.suppress(TimeoutError):
+                waiting.result(ANSWERS_SECONDS)
+                return
+        raise ProgramError("the server is gone or hangs: the program ends, and is started again")
+
+    def stop(self) -> None:
+        """End all connections and the thread."""
+        if self._loop and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._main.cancel)
+            self._thread.join(3)
+
+    def knows(self, certificate: Any) -> bool:
+        """Whether a client may ask."""
+        return self._certificates is None or self._certificates.knows(certificate)
+
+    def _work(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- asyncio.run gives one
+        self._main = task
+        self._ready.set()
+        begun: set[asyncio.Task[None]] = set()
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            while True:
+                try:
+                    client, _ = await self._loop.sock_accept(self._socket)
+                except OSError as error:
+                    log.warning("no connection can be taken: %s", error)
+                    await asyncio.sleep(1)
+                    continue
+                if len(self._places) >= MOST_CONNECTIONS:
+                    self._refused.inc()
+                    client.close()
+                    continue
+                place = object()
+                self._places.add(place)
+                taking = asyncio.create_task(self._take(client, place))
+                begun.add(taking)
+                taking.add_done_callback(begun.discard)
+        finally:
+            sweeping.cancel()
+            self._socket.close()
+            for connection in [*self._open]:
+                connection.end()
+
+    async def _take(self, client: socket.socket, place: object) -> None:
+        """The handshake, which a slow client may take its time for."""
+        loop = asyncio.get_running_loop()
+        tls = self._certificates.fresh() if self._certificates else None
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Connection(self, place),
+                client,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                ssl_shutdown_timeout=1 if tls else None,
+            )
+        except OSError as error:
+            self._places.discard(place)
+            log.debug("a client went away: %s", error)
+
+    def opened(self, connection: Connection) -> None:
+        """Watch over a connection."""
+        self._open.add(connection)
+
+    def closed(self, connection: Connection, place: object) -> None:
+        """Somebody else may have its place."""
+        self._open.discard(connection)
+        self._places.discard(place)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            for connection in [one for one in self._open if one.deadline < now]:
+                connection.end()
+
+
+class Connection(asyncio.Protocol):
+    """One client, who may ask several times, one after the other."""
+
+    def __init__(self, server: Server, place: object) -> None:
+        self._server = server
+        self._place = place
+        self._waiting = bytearray()
+        self._blocked = False
+        self._last = False
+        self.deadline = time.monotonic() + CLIENT_SECONDS
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the client in, or not."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- of TCP
+        self._transport = transport
+        self._server.opened(self)
+        if not self._server.knows(transport.get_extra_info("peercert")):
+            log.debug("a client's certificate is not one of those that may ask")
+            self.end()
+            return
+        # Whoever does not take the answer gets no second one.
+        transport.set_write_buffer_limits(high=0)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Give the place back."""
+        self._server.closed(self, self._place)
+
+    def end(self) -> None:
+        """At once: whoever is slow is not waited for."""
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        """The client is slower than we are."""
+        self._blocked = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has taken all."""
+        self._blocked = False
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete."""
+        if self._last:
+            return
+        if not self._waiting:
+            self.deadline = time.monotonic() + CLIENT_SECONDS
+        self._waiting += data
+        self._next()
+
+    def _next(self) -> None:
+        while not self._blocked and not self._last:
+            end = self._waiting.find(b"\r\n\r\n")
+            if end < 0:
+                break
+            began = time.perf_counter()
+            head = bytes(self._waiting[: end + 2])
+            del self._waiting[: end + 4]
+            is_scrape = self._answer(head)
+            # Begun requests have their own time.
+            self.deadline = time.monotonic() + (
+                CLIENT_SECONDS if self._blocked or self._waiting or self._last else IDLE_SECONDS
+            )
+            if is_scrape:
+                self._server.scrapes.observe(time.perf_counter() - began)
+        if len(self._waiting) > MOST_HEAD_BYTES and not self._last:
+            self._refuse("431 Request Header Fields Too Large", "the request is too long\n")
+
+    def _answer(self, head: bytes) -> bool:
+        """Answer one request; says whether it was a scrape."""
+        words = head.partition(b"\r\n")[0].split(b" ")
+        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004
+            self._refuse("400 Bad Request", "this is not HTTP\n")
+            return False
+        method, target, version = words
+        if method not in (b"GET", b"HEAD") or BODY.search(head):
+            self._refuse("405 Method Not Allowed", "there is nothing but GET and HEAD\n")
+            return False
+        path, shown = target.partition(b"?")[0], self._server.shown
+        if path == b"/metrics":
+            whole = shown.compressed if COMPRESSED.search(head) else shown.metrics
+        elif path == b"/":
+            whole = shown.page()
+        else:
+            self._refuse("404 Not Found", "there is / and /metrics\n")
+            return False
+        if method == b"HEAD":
+            whole = whole[: whole.index(b"\r\n\r\n") + 4]
+        self._transport.write(whole)
+        if version == b"HTTP/1.0" or CLOSE.search(head):
+            self._close()
+        return path == b"/metrics"
+
+    def _refuse(self, status: str, text: str) -> None:
+        self._transport.write(refusal(status, text))
+        self._close()
+
+    def _close(self) -> None:
+        """No further request is answered; the deadline holds for what is on its way."""
+        self._last = True
+        self._waiting.clear()
+        self.deadline = time.monotonic() + CLIENT_SECONDS
+        self._transport.close()
