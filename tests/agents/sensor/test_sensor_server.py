@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from lookout.kit.program import ProgramError
 from lookout.sensor import server as module
-from lookout.sensor.server import MOST_CONNECTIONS, Server, Shown
+from lookout.sensor.answers import Shown
+from lookout.sensor.server import MOST_CONNECTIONS, Server
 
 METRICS = b"# HELP x y\n" + b"".join(b"some_series_%d 1.0\n" % number for number in range(500))
 

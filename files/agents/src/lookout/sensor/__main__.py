@@ -10,11 +10,12 @@ from prometheus_client import generate_latest
 
 from lookout.kit.program import Kit, Program, ProgramError
 from lookout.sensor import host, page
+from lookout.sensor.answers import Shown
 from lookout.sensor.collect import Collection
 from lookout.sensor.dropped import Dropped
 from lookout.sensor.history import History
 from lookout.sensor.options import SensorOptions
-from lookout.sensor.server import Server, Shown
+from lookout.sensor.server import Server
 
 
 class Agent:

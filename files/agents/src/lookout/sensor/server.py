@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import logging
-import re
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lookout.kit.options import TlsOptions
 from lookout.kit.program import ProgramError
 from lookout.kit.tls import Certificates
+from lookout.sensor.answers import Shown, chosen, refusal
 
 log = logging.getLogger("lookout.sensor")
 
@@ -32,57 +29,6 @@ CLIENT_SECONDS = 10.0
 IDLE_SECONDS = 90.0
 ANSWERS_SECONDS = 10.0
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
-COMPRESSED = re.compile(
-    rb"\r\naccept-encoding:[^\r\n]*\bgzip\b(?!\s*;\s*q=0(?:\.0*)?[\s,\r])", re.I
-)
-CLOSE = re.compile(rb"\r\nconnection:[^\r\n]*\bclose\b", re.I)
-BODY = re.compile(rb"\r\n(?:transfer-encoding:|content-length:\s*0*[1-9])", re.I)
-PAGE_HEADERS = (
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-)
-
-
-def answer(status: str, kind: str, body: bytes, *headers: tuple[str, str]) -> bytes:
-    """A whole answer of HTTP/1.1."""
-    lines = [
-        f"HTTP/1.1 {status}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in headers),
-    ]
-    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
-
-
-def refusal(status: str, text: str) -> bytes:
-    """An answer after which the connection ends."""
-    return answer(status, "text/plain; charset=utf-8", text.encode(), ("Connection", "close"))
-
-
-class Shown:
-    """What one collection left to serve. The page is drawn when somebody first asks for it."""
-
-    def __init__(self, metrics: bytes, page: Callable[[], str]) -> None:
-        vary = ("Vary", "Accept-Encoding")
-        self.metrics = answer("200 OK", CONTENT_TYPE_LATEST, metrics, vary)
-        self.compressed = answer(
-            "200 OK",
-            CONTENT_TYPE_LATEST,
-            gzip.compress(metrics, 1, mtime=0),
-            vary,
-            ("Content-Encoding", "gzip"),
-        )
-        self._draw = page
-        self._page: bytes | None = None
-
-    def page(self) -> bytes:
-        """The page, the same for everybody until the next collection."""
-        if self._page is None:
-            self._page = answer(
-                "200 OK", "text/html; charset=utf-8", self._draw().encode(), *PAGE_HEADERS
-            )
-        return self._page
 
 
 class Server:
@@ -268,7 +214,10 @@ class Connection(asyncio.Protocol):
             began = time.perf_counter()
             head = bytes(self._waiting[: end + 2])
             del self._waiting[: end + 4]
-            is_scrape = self._answer(head)
+            said, goes_on, is_scrape = chosen(head, self._server.shown)
+            self._transport.write(said)
+            if not goes_on:
+                self._close()
             # Begun requests have their own time.
             self.deadline = time.monotonic() + (
                 CLIENT_SECONDS if self._blocked or self._waiting or self._last else IDLE_SECONDS
@@ -276,36 +225,9 @@ class Connection(asyncio.Protocol):
             if is_scrape:
                 self._server.scrapes.observe(time.perf_counter() - began)
         if len(self._waiting) > MOST_HEAD_BYTES and not self._last:
-            self._refuse("431 Request Header Fields Too Large", "the request is too long\n")
-
-    def _answer(self, head: bytes) -> bool:
-        """Answer one request; says whether it was a scrape."""
-        words = head.partition(b"\r\n")[0].split(b" ")
-        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004
-            self._refuse("400 Bad Request", "this is not HTTP\n")
-            return False
-        method, target, version = words
-        if method not in (b"GET", b"HEAD") or BODY.search(head):
-            self._refuse("405 Method Not Allowed", "there is nothing but GET and HEAD\n")
-            return False
-        path, shown = target.partition(b"?")[0], self._server.shown
-        if path == b"/metrics":
-            whole = shown.compressed if COMPRESSED.search(head) else shown.metrics
-        elif path == b"/":
-            whole = shown.page()
-        else:
-            self._refuse("404 Not Found", "there is / and /metrics\n")
-            return False
-        if method == b"HEAD":
-            whole = whole[: whole.index(b"\r\n\r\n") + 4]
-        self._transport.write(whole)
-        if version == b"HTTP/1.0" or CLOSE.search(head):
+            said = refusal("431 Request Header Fields Too Large", "the request is too long\n")
+            self._transport.write(said)
             self._close()
-        return path == b"/metrics"
-
-    def _refuse(self, status: str, text: str) -> None:
-        self._transport.write(refusal(status, text))
-        self._close()
 
     def _close(self) -> None:
         """No further request is answered; the deadline holds for what is on its way."""
