@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
             self.end()
             return
         # Whoever does not take the answer gets no second one.
-        transport.set_write_buffer_limits(high=0)
+        transport.set_write_buffer_limits(high=1, low=0)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Give the place back."""
@@ -185,17 +185,17 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def pause_writing(self) -> None:
-        """The client is slower than we are."""
+        """The client is slower than we are.
+
+        Reading goes on: asyncio sends what TLS has to send when it reads. What piles up is bounded.
+        """
         self._blocked = True
-        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It has taken all."""
         self._blocked = False
-        if self._transport.is_closing():
-            return
-        self._transport.resume_reading()
-        self._next()
+        if not self._transport.is_closing():
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is complete."""
