@@ -49,6 +49,15 @@ class Prometheus:
 
 
 @dataclass(frozen=True)
+class Victoriametrics:
+    """The samples of one VictoriaMetrics, which answers on loopback."""
+
+    url: str
+    data_dir: Path
+    user: str
+
+
+@dataclass(frozen=True)
 class Part:
     """What is saved, judged and restored together."""
 
@@ -60,6 +69,7 @@ class Part:
     sqlite: tuple[Sqlite, ...] = ()
     postgresql: Postgresql | None = None
     prometheus: Prometheus | None = None
+    victoriametrics: Victoriametrics | None = None
     # Units that must not run while the part is put back
     units: tuple[str, ...] = ()
     # A command whose exit status 0 says that a restored copy is good; {files} is the folder that
@@ -69,10 +79,19 @@ class Part:
     prepare: tuple[str, ...] = ()
     timeout_seconds: float = option(3600.0, at_least=1, at_most=86400)
 
+    @property
+    def saves_something(self) -> bool:
+        """Whether it has a source at all."""
+        servers = self.postgresql or self.prometheus or self.victoriametrics
+        return bool(self.paths or self.sqlite or servers)
+
     def problems(self) -> Iterator[str]:
         """What is wrong across the keys."""
-        if not (self.paths or self.sqlite or self.postgresql or self.prometheus):
-            yield "paths: the part saves nothing: name paths, sqlite, postgresql or prometheus"
+        if not self.saves_something:
+            yield (
+                "paths: the part saves nothing: name paths, sqlite, postgresql, prometheus or"
+                " victoriametrics"
+            )
         for path in self.paths:
             if not path.is_absolute() or ".." in path.parts or path == Path("/"):
                 yield f"paths: {path} has to be an absolute path, without .., and not /"
