@@ -58,7 +58,7 @@ def test_it_scrapes_what_the_host_has(host: Host) -> None:
     assert wait_for(lambda: number(host, LOCAL, 'up{job="victoriametrics"}') == 1, 60)
     assert ask(host, LOCAL, "up == 0") == []
     flags = host.check_output(f"curl -fsS {LOCAL}/flags")
-    assert "retentionPeriod=2d" in flags
+    assert 'retentionPeriod="2d"' in flags
     assert 'httpListenAddr="127.0.0.1:8428"' in flags
     assert "0.0.0.0:84" not in host.check_output("ss -Hltn")
 
