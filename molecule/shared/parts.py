@@ -5,6 +5,7 @@ The scenarios of roles have no agent: the sources come from the repository, as t
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ class Registered:
         return str(done.stdout).splitlines()
 
     def check(self) -> CommandResult:
-        """The part's own command, on the copy."""
+        """The part's own command, on the copy, by nobody."""
         words = [word.replace("{files}", f"{DRILL}/files") for word in self.part.check]
-        return self.host.run(" ".join(["%s"] * len(words)), *words)
+        return self.host.run(f"runuser -u nobody -- {shlex.join(words)}")
 
     def assert_a_copy_is_good(self) -> dict[str, Any]:
         """Save it, judge it, look at the units; returns the facts by source."""

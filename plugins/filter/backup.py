@@ -19,7 +19,7 @@ def backup_part_problems(text: str, name: str) -> list[str]:
         part = config.parse(Part, text, f"{name}.yml")
     except config.ConfigError as error:
         return error.problems
-    return [] if part.name == name else [f"{name}.yml: name: is {part.name}"]
+    return [] if part.file == f"{name}.yml" else [f"{name}.yml: name: is {part.name}"]
 
 
 class FilterModule:

@@ -3,31 +3,121 @@
 Mitogen keeps one Python process a host for the whole run, which makes an unchanged run about
 eight times as fast (`make bench`). Nothing depends on it: without it the same tasks run in the
 same order. It is set in ansible.cfg; a play that must not use it names `ansible.builtin.linear`.
+
+Ansible forks a worker for each task and host, and what a worker has worked out ends with it. Most
+of a run's processor time is that every worker does the same again. Here they inherit it.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
+import glob
+import marshal
+import os
+import tempfile
+from types import CodeType
 from typing import Any
 
 from ansible.plugins.loader import filter_loader, test_loader
 from ansible.plugins.strategy.linear import StrategyModule as Linear
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+LENGTH_BYTES = 4
+
+
+class Compiled:
+    """Templates that a worker compiled, for the workers that are forked after it.
+
+    They are passed on in a file without a name, which ends with the run.
+    """
+
+    def __init__(self) -> None:
+        self.original: Any = None  # what it stands in for
+        self.known: dict[tuple[Any, ...], CodeType] = {}
+        self.read_bytes = 0
+        with tempfile.NamedTemporaryFile() as file:
+            self.file = os.open(file.name, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+
+    def compile(self, environment: Any, source: Any, *others: Any, **options: Any) -> Any:
+        """Do what Jinja does, once for each text and what it is read by."""
+        if not isinstance(source, str) or others or options:
+            return self.original(environment, source, *others, **options)
+        context = _TemplateCompileContext.current(optional=True)
+        syntax = [str(getattr(environment, name)) for name in _TEMPLATE_OVERRIDE_FIELD_NAMES]
+        key = (str(source), context and context.escape_backslashes, *syntax)
+        if key not in self.known:
+            self.known[key] = self.original(environment, source)
+            entry = marshal.dumps((key, self.known[key]))
+            os.write(self.file, len(entry).to_bytes(LENGTH_BYTES, "big") + entry)
+        return self.known[key]
+
+    def learn(self) -> None:
+        """Take up what workers have written since the last time."""
+        new = os.pread(self.file, os.fstat(self.file).st_size - self.read_bytes, self.read_bytes)
+        while (end := LENGTH_BYTES + int.from_bytes(new[:LENGTH_BYTES], "big")) <= len(new):
+            key, code = marshal.loads(new[LENGTH_BYTES:end])  # noqa: S302 - our workers wrote it
+            self.known[key] = code
+            self.read_bytes += end
+            new = new[end:]
+
+
+def collection_dirs() -> list[bytes]:
+    """Folders of the collections; Ansible's own reads what each of them says of itself."""
+    roots = AnsibleCollectionConfig.collection_paths
+    found = [path for root in roots for path in glob.glob(f"{root}/ansible_collections/*/*/")]
+    return [os.fsencode(os.path.dirname(path)) for path in found]
+
+
+compiled = Compiled()
+try:
+    from ansible._internal._templating._jinja_bits import (
+        _TEMPLATE_OVERRIDE_FIELD_NAMES,
+        AnsibleEnvironment,
+        _TemplateCompileContext,
+    )
+    from ansible.module_utils._internal._datatag import (
+        AnsibleDatatagBase,
+        _AnsibleTaggedInt,
+        _AnsibleTaggedStr,
+    )
+except ImportError:
+    pass  # another ansible-core, which is as slow as it is
+else:
+    compiled.original = AnsibleEnvironment.compile
+
+    def compile_template(environment: Any, *arguments: Any, **options: Any) -> Any:
+        """Stand in for the method of Jinja's environment."""
+        return compiled.compile(environment, *arguments, **options)
+
+    AnsibleEnvironment.compile = compile_template
+
+    # A look-up of a template copies all variables, and with each string what says where it stands.
+    # These never change.
+    for kind in (AnsibleDatatagBase, _AnsibleTaggedInt, _AnsibleTaggedStr):
+        kind.__deepcopy__ = lambda value, _memo: value
 
 
 class Prepared(Linear):  # type: ignore[misc]
-    """Loads the filters and tests once, in the process that all workers are forked from.
-
-    Ansible loads them where the first one is used. That is a worker, one for each task and host, so
-    that each of them compiles every file of filters again: a quarter of a run's processor time.
-    """
+    """Does once what all workers need, in the process that they are forked from."""
 
     def run(self, *arguments: Any, **options: Any) -> Any:
+        # Ansible loads these where the first one is used. That is a worker, so that each of them
+        # compiles every file of filters again: a quarter of a run's processor time.
         for loader in (filter_loader, test_loader):
             list(loader.all())
+        # Whatever there is by now stays. A worker that looks through it for garbage writes to each
+        # object, and has to be given a copy of its memory for that.
+        gc.freeze()
         return super().run(*arguments, **options)
+
+    def _queue_task(self, *arguments: Any, **options: Any) -> Any:
+        compiled.learn()
+        return super()._queue_task(*arguments, **options)
 
 
 try:
+    import ansible.collections.list
     import ansible_mitogen.affinity
     import ansible_mitogen.module_finder
     from ansible_mitogen.strategy import StrategyMixin
@@ -40,6 +130,9 @@ else:
 
     # For each kind of module Mitogen compiles all of Ansible's that it imports. Most are the same.
     ansible_mitogen.module_finder.compile = functools.cache(compile)
+
+    # For each module out of a collection it asks where all collections are.
+    ansible.collections.list.list_collection_dirs = collection_dirs
 
     class StrategyModule(StrategyMixin, Prepared):  # type: ignore[misc, no-redef]
         """Ansible's linear strategy over mitogen's connections."""

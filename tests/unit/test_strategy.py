@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import importlib.util
+import marshal
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible import constants
+from ansible._internal._datatag._tags import Origin, TrustedAsTemplate
+from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from ansible._internal._templating._jinja_bits import TemplateOverrides
+from ansible.collections.list import list_collection_dirs as ansible_collections_list
 from ansible.plugins import loader
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
+TRUST = TrustedAsTemplate()
 PLUGIN = Path(__file__).parents[2] / "plugins/strategy/lookout.py"
 
 
@@ -51,6 +60,57 @@ def test_a_worker_finds_the_filters_loaded(monkeypatch: pytest.MonkeyPatch) -> N
     made = object.__new__(_load().Prepared)
     assert made.run(None, None) == 0
     assert {"redact", "combine"} <= set(found)
+
+
+def test_what_a_worker_compiled_is_known_to_the_next() -> None:
+    plugin = _load()
+    text, other = "{{ 40 + 2 }}", dataclasses.replace(TemplateOverrides.DEFAULT, trim_blocks=False)
+    if (child := os.fork()) == 0:
+        TemplateEngine().template(TRUST.tag(text))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert plugin.compiled.known == {}
+    plugin.compiled.learn()
+    assert [key[0] for key in plugin.compiled.known] == [text]
+    with (Path("/proc/self/fd") / str(plugin.compiled.file)).open("rb") as file:
+        written = len(file.read())
+    assert plugin.compiled.read_bytes == written > 0
+    # It is what is used, and only by what reads the same text the same way.
+    assert TemplateEngine().template(TRUST.tag(text)) == 42
+    assert len(plugin.compiled.known) == 1
+    options = TemplateOptions(overrides=other)
+    assert TemplateEngine().template(TRUST.tag(text), options=options) == 42
+    assert len(plugin.compiled.known) == 2
+
+
+def test_a_half_written_template_is_left_for_later() -> None:
+    compiled = _load().compiled
+    entry = marshal.dumps((("text",), compile("1", "text", "eval")))
+    record = len(entry).to_bytes(4, "big") + entry
+    os.write(compiled.file, record + record[:9])
+    compiled.learn()
+    assert compiled.read_bytes == len(record)
+    os.write(compiled.file, record[9:])
+    compiled.learn()
+    assert compiled.read_bytes == 2 * len(record)
+
+
+def test_a_string_that_says_where_it_is_from_is_its_own_copy() -> None:
+    _load()
+    tagged = Origin(description="here").tag("text")
+    copied = copy.deepcopy({"list": [tagged]})
+    assert copied["list"][0] is tagged
+
+
+def test_collections_are_found_where_ansible_finds_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugin = _load()
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    loader.init_plugin_loader()
+    found = set(ansible_collections_list())
+    assert found
+    assert set(plugin.collection_dirs()) == found
 
 
 def test_mitogen_compiles_a_file_once() -> None:

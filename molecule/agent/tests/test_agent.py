@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from pathlib import Path
 
+import events
 import pytest
-from hosts import CURL, put, wait_for
+from hosts import CURL, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -149,26 +149,17 @@ def test_it_reports_and_goes_on_where_nobody_listens(host: Host) -> None:
     said = host.check_output(f"journalctl --no-pager _PID={pid}")
     assert said.count("reports do not arrive") == 1
 
-    put(host, Path(__file__).parents[2] / "shared/sentry.py")
-    host.check_output(
-        "sh -c %s",
-        "python3 /root/sentry.py 8443 /root/events >/dev/null 2>&1 & echo $! > /root/pid",
-    )
-    try:
-        assert wait_for(lambda: host.run("ss -Hltn 'sport = :8443'").stdout)
+    with events.listening(host):
         order(host, "report")
         assert wait_for(lambda: metric(host, "agent_reports_sent_total") > 0)
         order(host, "raise")
-        assert wait_for(lambda: host.run("test -e /root/events/2.json").rc == 0)
-    finally:
-        host.check_output("kill $(cat /root/pid)")
-    message = json.loads(host.check_output("cat /root/events/1.json"))
+        assert wait_for(lambda: len(events.arrived(host)) > 1)
+    message, failure = events.arrived(host)
     assert message["project"] == "7"
     event = message["event"]
     assert (event["level"], event["fingerprint"]) == ("info", ["trial"])
     assert event["server_name"] == host.check_output("hostname")
-    raised = json.loads(host.check_output("cat /root/events/2.json"))["event"]["exception"]
-    (value,) = raised["values"]
+    (value,) = failure["event"]["exception"]["values"]
     assert (value["type"], value["value"]) == ("RuntimeError", "as it was told")
     assert value["stacktrace"]["frames"][-1]["function"] == "step"
     assert "reports arrive again" in host.check_output(f"journalctl --no-pager _PID={pid}")
@@ -182,6 +173,14 @@ def test_one_that_hangs_is_restarted_within_its_watchdog_time(host: Host) -> Non
     # Its 5 s, the 5 s until systemd starts it again, and what a busy machine takes
     assert time.monotonic() - started < 20
     assert "Watchdog timeout" in host.check_output(f"journalctl --no-pager -u {UNIT}")
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-trial")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found("echo 'x: 1' >> files/etc/lookout/trial/trial.yml", "bytes is")
+    assert part.check().rc != 0, "its own program finds out, too"
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

@@ -17,7 +17,7 @@ PROM = "/var/lib/prometheus/node-exporter/backup.prom"
 CONFIG = "/etc/lookout/backup/backup.yml"
 STAGE = "/var/lib/lookout/backup/stage"
 PARTS = {
-    *("alertmanager", "grafana", "letsencrypt", "models"),
+    *("alertmanager", "certbot", "configuration", "grafana", "models"),
     *("postgresql", "prometheus", "status_page"),
 }
 PYTHON = "/opt/lookout/backup/current/bin/python"

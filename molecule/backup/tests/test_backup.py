@@ -37,15 +37,22 @@ RUN = (
     " c.execute('insert into runs values (?, ?, ?, ?, ?)',"
     " ('round-trip', time.time(), 0.25, 1, 'comes back')); c.commit()"
 )
+# Configuration of an agent and of PostgreSQL, and what roles registered. The restore has its own.
+CONFIGURED = (
+    *("/etc/lookout/status", "/etc/lookout/status.trees", "/etc/lookout/health.d"),
+    *("/etc/lookout/routes.d", "/etc/postgresql/*/main"),
+)
 # By part: what destroys the data. The units are stopped before.
 DESTROY = {
     "alertmanager": "rm -rf /var/lib/prometheus/alertmanager/*",
     "grafana": "rm -f /var/lib/grafana/grafana.db*",
-    "letsencrypt": "rm -rf /etc/letsencrypt",
+    "certbot": "rm -rf /etc/letsencrypt",
+    "configuration": f"rm -rf {' '.join(CONFIGURED)}",
     "models": "rm -rf /var/lib/models",
     "prometheus": "rm -rf /var/lib/prometheus/metrics2/*",
     "status_page": "rm -f /var/lib/lookout/status/status.db*",
 }
+SAVED = f"/etc/letsencrypt /var/lib/models {' '.join(CONFIGURED)}"
 UNITS = "prometheus prometheus-alertmanager grafana-server lookout-status"
 
 
@@ -84,8 +91,8 @@ def seen(host: Host) -> dict[str, object]:
         "role": psql(host, "SELECT rolpassword FROM pg_authid WHERE rolname = 'shop'"),
         "silences": sorted(one["id"] for one in silences if one["createdBy"] == "scenario"),
         "files": host.check_output(
-            'sh -c \'find /etc/letsencrypt /var/lib/models -printf "%p %M %u %g %l %T@\\n" | sort;'
-            " find /etc/letsencrypt /var/lib/models -type f -exec sha256sum {} +'"
+            f'sh -c \'find {SAVED} -printf "%p %M %u %g %l %T@\\n" | sort;'
+            f" find {SAVED} -type f -exec sha256sum {{}} + | sort'"
         ),
         "grafana": sqlite(host, "grafana/grafana", "name from sqlite_master order by name"),
         "status_page": sqlite(
@@ -121,7 +128,7 @@ def test_every_part_is_saved_and_said_to_be(host: Host) -> None:
     success = shown["lookout_backup_last_success_timestamp_seconds"]
     assert success == shown["lookout_backup_last_attempt_timestamp_seconds"]
     assert 0 <= time.time() - success < 900
-    assert "all 7 parts are saved" in journal(host)
+    assert "all 8 parts are saved" in journal(host)
     listed = host.check_output("lookout-backup --list").splitlines()[-len(PARTS) :]
     assert {line.split()[2] for line in listed} == PARTS
     assert {line.split()[3] for line in listed} == {"yes"}

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 from hosts import connect, put, wait_for
 from play import converge
-from stage import KEYS, MARKER, PASSWORDS, PATH, give_password, ids, restic, save, snapshots, ssh
+from stage import (
+    DAY,
+    KEYS,
+    MARKER,
+    PASSWORDS,
+    PATH,
+    give_password,
+    ids,
+    restic,
+    save,
+    snapshots,
+    ssh,
+)
 from testinfra.host import Host
 
 HOSTS = ["client"]
@@ -28,7 +40,11 @@ def test_what_it_saves_comes_back(host: Host) -> None:
     host.check_output(
         "sh -c %s", "mkdir -p /root/data; head -c 3000000 /dev/urandom > /root/data/random"
     )
-    saved = save(host, "/root/data", "--tag part=data")
+    began = float(connect("store").check_output("date +%s"))
+    saved = save(host, "/root/data", "--tag part=data", began - 400 * DAY)
+    # Retention goes by this: no host says when the store got something.
+    came = connect("store").check_output(f"stat -c %Y {PATH}/client/snapshots/{saved}")
+    assert float(came) >= began
     record = save(host, "/root/data", f"--tag record,good={saved}")
     tags = {one["id"]: one["tags"] for one in snapshots(host)}
     assert (tags[saved], tags[record]) == (["part=data"], ["record", f"good={saved}"])
@@ -71,7 +87,8 @@ def bridge(host: Host) -> Iterator[str]:
 
 def test_whatever_is_asked_nothing_that_is_stored_changes(host: Host, bridge: str) -> None:
     store = connect("store")
-    stored = f"find {PATH} -type f -not -path '*/locks/*' -exec sha256sum {{}} +"
+    files_of = f"find {PATH} -type f -not -path '*/locks/*'"
+    stored = f"{files_of} -exec sha256sum {{}} +; {files_of} -printf '%T@ %p\\n'"
     before = store.check_output(stored)
     kinds = ("data", "index", "keys", "snapshots")
     files = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hosts import CURL, put, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 
@@ -179,6 +180,16 @@ def test_with_a_ping_it_may_open_raw_sockets_and_nothing_else(host: Host) -> Non
     assert float(exposure[1]) <= MOST_EXPOSURE
     inside = f"nsenter --target {main_pid(host)} --mount --"
     assert host.run(f"{inside} touch /var/lib/prometheus/x").rc != 0
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-blackbox_exporter")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found(
+        "sed -i s/prober/probe/ files/etc/prometheus/blackbox/blackbox.yml", "is"
+    )
+    assert part.check().rc != 0, "its own program finds out, too"
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from canaries import assert_nobody_sees
 from errors import CONFIG, DIRECT, UNIT, WORKER, Bugsink, secret
-from hosts import CURL, put, wait_for
+from hosts import CURL, wait_for
 from parts import Registered
 from play import changed_tasks
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -117,25 +118,10 @@ def test_events_wait_for_the_worker(bugsink: Bugsink) -> None:
 
 
 def test_no_secret_is_seen_by_others(bugsink: Bugsink, tmp_path: Path) -> None:
-    """Neither on a command line, nor in a log, nor in a file that everybody may read."""
-    host = bugsink.host
     names = ["bugsink_admin", "bugsink_secret_key", "bugsink_projects"]
     names += ["postgresql_bugsink"] if bugsink.name == "bookworm" else []
     words = [*map(secret, names), bugsink.dsn("health")[8:40]]
-    canaries = tmp_path / "canaries"
-    canaries.write_text("\n".join(words) + "\n", encoding="utf-8")
-    put(host, canaries)
-    host.check_output("chmod 600 /root/canaries")
-    seen = "grep -aFlf /root/canaries"
-    assert host.run(f"cat /proc/[0-9]*/cmdline | {seen}").stdout == ""
-    assert host.run(f"journalctl --output cat | {seen}").stdout == ""
-    assert host.run("grep -raFlf /root/canaries /var/log").stdout == ""
-    open_files = f"find {PLACES} -xdev -type f -perm -o+r -size -20M"
-    assert host.run(f"{open_files} -exec {seen} {{}} +").stdout == ""
-    # They are where they belong, or this would prove nothing. The seed stays on the control node.
-    assert len(host.run(f"{seen} -r {CONFIG}/").stdout.splitlines()) >= len(words) - 1
-    assert host.run(f"runuser -u nobody -- ls {CONFIG}/secrets").rc != 0
-    host.check_output("rm /root/canaries")
+    assert_nobody_sees(bugsink.host, words, CONFIG, PLACES, tmp_path)
 
 
 def test_where_it_keeps_them(bugsink: Bugsink) -> None:
@@ -160,6 +146,44 @@ def test_what_is_saved_can_be_restored_and_damage_is_found(bugsink: Bugsink) -> 
         assert tables["events_event"]["rows"] > 1
         part.assert_damage_is_found("truncate -s 100K sqlite/db.sqlite3", "is damaged")
     part.forget()
+
+
+def test_what_was_destroyed_comes_back_by_backup_and_restore(bugsink: Bugsink) -> None:
+    host = bugsink.host
+    bugsink.tell(bugsink.dsn("health"), "before the backup", 3)
+    assert wait_for(lambda: bugsink.metric("bugsink_queue_tasks") == 0)
+
+    def seen() -> tuple[str, ...]:
+        rows = "from events.models import Event; print(sorted(Event.objects.values_list('id')))"
+        users = (
+            "from users.models import User; print(User.objects.values_list('username', 'password'))"
+        )
+        files = f"cd / && find {CONFIG} {CONFIG}.trees -printf '%p %M %u %g %l %T@\\n' | sort"
+        return (*map(bugsink.django, (rows, users)), host.check_output("sh -c %s", files))
+
+    before, taken = seen(), bugsink.taken("health")
+    # The first one, which the deployment began, may still run.
+    ended = "systemctl is-active lookout-backup.service | grep -q activating"
+    assert wait_for(lambda: host.run(ended).rc, 120)
+    host.check_output("systemctl start lookout-backup.service")
+    bugsink.tell(bugsink.dsn("health"), "after the backup")
+    host.check_output(f"systemctl stop {UNIT} {WORKER}")
+    if bugsink.name == "bookworm":
+        drop = "DROP DATABASE bugsink WITH (FORCE)"
+        host.check_output("sh -c %s", f"cd / && runuser -u postgres -- psql -qc '{drop}'")
+    else:
+        host.check_output("sh -c 'rm /var/lib/bugsink/db.sqlite3*'")
+    host.check_output(f"rm -r {CONFIG} {CONFIG}.trees")
+
+    done = host.run("lookout-restore latest --yes")
+    assert done.rc == 0, done.stdout + done.stderr
+    assert "bugsink is restored" in done.stdout
+    assert seen() == before
+    assert bugsink.taken("health") == taken
+    assert SIGNED_IN in bugsink.sign_in()
+    bugsink.tell(bugsink.dsn("health"), "after the restore")
+    assert bugsink.takes("health", taken + 1)
+    host.check_output("lookout-restore --forget-aside")
 
 
 def test_old_events_are_deleted(bugsink: Bugsink) -> None:

@@ -10,7 +10,7 @@ from testinfra.host import Host
 
 REPORTS = "/var/lib/lookout/restore_drill/reports"
 # What there is on the host that is the monitoring, its own store, and drills itself
-PARTS = ("alertmanager", "grafana", "prometheus", "status_page")
+PARTS = ("alertmanager", "configuration", "grafana", "prometheus", "status_page")
 
 
 def test_every_host_is_saved(mon: Host) -> None:
@@ -35,8 +35,14 @@ def test_the_drill_passes(mon: Host) -> None:
     done = playbook("playbooks/restore_drill.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     report = json.loads(mon.file(f"{REPORTS}/latest.json").content_string)
-    [drilled] = report["hosts"]
-    assert {part["part"]: part["result"] for part in drilled["parts"]} == dict.fromkeys(
+    drilled = {host["host"]: host for host in report["hosts"]}
+    # The other host has nothing to save, and says so.
+    assert {host: one["result"] for host, one in drilled.items()} == {
+        "mon": "passed",
+        "web": "passed",
+    }
+    assert {part["part"]: part["result"] for part in drilled["mon"]["parts"]} == dict.fromkeys(
         PARTS, "passed"
     )
+    assert drilled["web"]["nothing"]
     assert report["result"] == "passed"

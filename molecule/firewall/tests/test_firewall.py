@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hosts import connect, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from walls import (
@@ -56,6 +57,13 @@ def test_the_host_reaches_itself_and_others(walled: Host) -> None:
         f"import socket; socket.create_connection(('{address_of(connect('friend'))}', 8005), 2)"
     )
     walled.check_output("python3 -c %s", outbound)
+
+
+def test_the_rules_are_saved(walled: Host) -> None:
+    part = Registered(walled, "configuration-firewall")
+    facts = part.assert_a_copy_is_good()
+    assert facts["files"]["entries"]["/etc/lookout/firewall"]["kind"] == "link"
+    part.forget()
 
 
 def test_a_ping_is_answered(walled: Host) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import events
 import pytest
 import yaml
 from hosts import CURL, put, wait_for
@@ -51,10 +52,7 @@ class Run:
 
 
 def messages(host: Host) -> list[dict[str, Any]]:
-    shown = host.check_output(
-        "sh -c 'for file in $(ls /root/events | sort -n); do cat /root/events/$file; echo; done'"
-    )
-    return [json.loads(line)["event"] for line in shown.splitlines()]
+    return [one["event"] for one in events.arrived(host)]
 
 
 def metrics(host: Host) -> dict[str, float]:
@@ -96,10 +94,6 @@ def stop(host: Host, port: int) -> None:
     assert wait_for(lambda: not host.run(f"ss -Hltn 'sport = :{port}'").stdout)
 
 
-def start_sentry(host: Host) -> None:
-    in_background(host, "python3 /root/sentry.py 8443 /root/events", 8443)
-
-
 def journal(host: Host, since: float) -> str:
     return str(host.check_output(f"journalctl --no-pager -u {UNIT} --since=@{since:.0f}"))
 
@@ -114,7 +108,6 @@ def now(host: Host) -> float:
 def _surroundings(host: Host) -> Iterator[None]:
     """Endpoints, units and a Sentry; the timer waits, as the tests run the checks themselves."""
     host.check_output("systemctl stop lookout-health.timer")
-    put(host, Path(__file__).parents[2] / "shared/sentry.py")
     put(host, Path(__file__).parents[1] / "server.py")
     # In the system's store, so that nothing is wrong with it but its end.
     host.check_output(
@@ -132,11 +125,11 @@ def _surroundings(host: Host) -> Iterator[None]:
     for name in MASKED:
         host.check_output(f"ln -sf /dev/null /etc/systemd/system/{name}")
     host.check_output("systemctl daemon-reload")
-    host.check_output("mkdir -p /root/events /srv/small")
-    start_sentry(host)
+    host.check_output("mkdir -p /srv/small")
+    events.start(host)
     in_background(host, "python3 /root/server.py /root", 8480)
     yield
-    stop(host, 8443)
+    events.stop(host)
     stop(host, 8480)
     host.check_output(
         f"rm -rf {DECLARED} /root/events /usr/local/share/ca-certificates/expired.crt"
@@ -318,14 +311,13 @@ def test_a_message_that_does_not_arrive_is_sent_by_the_next_run(host: Host) -> N
     declare(host, units=["shop.service"])
     assert run(host).status == 0
     since, before = now(host), troubles(host, "messages")
-    stop(host, 8443)
+    events.stop(host)
     host.check_output("systemctl stop shop.service")
     for _ in range(2):
         assert run(host).status == 3
     assert journal(host, since).count("is sent again by the next run") == 1
     assert troubles(host, "messages") == before + 2
-    start_sentry(host)
-    host.check_output("rm -rf /root/events/*")
+    events.start(host)
     assert run(host).said == {"unit/shop.service": "error"}
     assert run(host).messages == []
 

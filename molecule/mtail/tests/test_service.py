@@ -9,6 +9,7 @@ import pytest
 import yaml
 from gateway import MTAIL, UNIT, samples, send, settled, total
 from hosts import wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -53,6 +54,16 @@ def test_it_may_do_no_more_than_it_needs(host: Host) -> None:
 def test_it_fits_into_a_small_host(host: Host) -> None:
     shown = host.check_output(f"grep ^Pss: /proc/{main_pid(host, UNIT)}/smaps_rollup")
     assert int(shown.split()[1]) < MOST_MEMORY_KB
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-mtail")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found(
+        "echo broken >> files/etc/mtail/programs/lookout_http.mtail", "bytes is"
+    )
+    assert part.check().rc != 0, "its own program finds out, too"
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway import ALICE, CONFIG, LOGS, STATUS, TLS, UNIT, Gateway
 from hosts import put, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_survives_a_kill, main_pid
@@ -76,6 +77,20 @@ def test_it_writes_its_logs_and_buffers_alone(host: Host) -> None:
 def test_workers_cannot_read_the_keys(host: Host) -> None:
     for file in (f"{TLS}/host/privkey.pem", f"{TLS}/client/privkey.pem"):
         assert host.run(f"runuser -u www-data cat {file}").rc != 0
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    """Also by who may read no key, as a drill."""
+    part = Registered(host, "configuration-nginx")
+    part.assert_a_copy_is_good()
+    assert host.run("/usr/local/lib/lookout/nginx_check /etc/nginx/config").rc == 0
+    part.assert_damage_is_found(
+        "sed -i s/proxy_pass/proxy/ files/etc/nginx/config/nginx.conf", "is"
+    )
+    refused = part.check()
+    assert refused.rc == 1
+    assert 'unknown directive "proxy"' in refused.stderr
+    part.forget()
 
 
 def test_a_killed_master_is_back_with_new_workers(gateway: Gateway) -> None:

@@ -8,6 +8,7 @@ import time
 import pytest
 import yaml
 from hosts import CURL, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -104,6 +105,13 @@ def test_it_may_do_no_more_than_it_needs(host: Host) -> None:
     assert_hardened(host, UNIT, 2.5)
     shown = host.check_output(f"grep ^Pss: /proc/{main_pid(host, UNIT)}/smaps_rollup")
     assert int(shown.split()[1]) < MOST_MEMORY_KB
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-nginx_exporter")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found("rm -r files/etc/default", "missing")
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from hosts import CURL
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill
@@ -62,6 +63,13 @@ def test_it_is_registered_under_the_name_of_the_inventory(host: Host, name: str)
 
 def test_it_may_do_no_more_than_it_needs(host: Host) -> None:
     assert_hardened(host, UNIT, 2.5)
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-node_exporter")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found("rm -r files/etc/default", "missing")
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

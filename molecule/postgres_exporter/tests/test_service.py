@@ -6,6 +6,7 @@ import pytest
 import yaml
 from databases import PRIMARIES, QUERIES, UNIT, URL, psql, server, shown, value
 from hosts import CURL, wait_for
+from parts import Registered
 from play import changed_tasks, converge
 from testinfra.host import Host
 from units import assert_hardened, assert_survives_a_kill, main_pid
@@ -78,6 +79,13 @@ def test_it_fits_into_a_small_host(host: Host) -> None:
         shown(host)
     pss = host.check_output(f"grep ^Pss: /proc/{main_pid(host, UNIT)}/smaps_rollup")
     assert int(pss.split()[1]) < MOST_MEMORY_KB
+
+
+def test_its_configuration_is_saved_and_proven(host: Host) -> None:
+    part = Registered(host, "configuration-postgres_exporter")
+    part.assert_a_copy_is_good()
+    part.assert_damage_is_found("rm files/etc/lookout/postgres_queries.yml", "missing")
+    part.forget()
 
 
 def test_it_is_back_after_a_kill(host: Host) -> None:

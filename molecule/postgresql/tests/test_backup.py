@@ -28,6 +28,14 @@ MADE = (
 )
 
 
+def carry(part: Registered, there: Registered) -> None:
+    """Bring the copy that is to be judged to the other host."""
+    there.host.check_output(f"rm -rf {DRILL}")
+    pack = f"podman exec {part.host.backend.name} tar -cC {PLACE} drill drill.json"
+    unpack = f"podman exec -i {there.host.backend.name} tar -xC {PLACE}"
+    subprocess.run(["bash", "-o", "pipefail", "-c", f"{pack} | {unpack}"], check=True, timeout=60)
+
+
 @pytest.fixture
 def part(database: Database) -> Iterator[Registered]:
     database.ask(MADE, "spots")
@@ -54,12 +62,8 @@ def test_a_dump_and_what_is_told_of_it_are_of_one_moment(
     assert database.host.run("pgrep -u nobody postgres").stdout == ""
 
     # A newer server judges an older dump, and never the other way.
-    other = connect("bookworm" if database.name == "trixie" else "trixie")
-    there = Registered(other, "postgresql")
-    other.check_output(f"rm -rf {DRILL}")
-    pack = f"podman exec {part.host.backend.name} tar -cC {PLACE} drill drill.json"
-    unpack = f"podman exec -i {other.backend.name} tar -xC {PLACE}"
-    subprocess.run(["bash", "-o", "pipefail", "-c", f"{pack} | {unpack}"], check=True, timeout=60)
+    there = Registered(connect("bookworm" if database.name == "trixie" else "trixie"), "postgresql")
+    carry(part, there)
     done = there.run("judge", DRILL, user="nobody")
     if database.name == "bookworm":
         assert (done.rc, done.stdout) == (0, ""), done.stderr
@@ -86,6 +90,18 @@ def test_damage_is_found(part: Registered) -> None:
     assert [one for one in found if one.startswith("private: pg_restore ended with 1")]
 
 
+def test_settings_are_saved_and_proven(database: Database) -> None:
+    """By a server that a drill starts, without any rights."""
+    part = Registered(database.host, "configuration-postgresql")
+    part.assert_a_copy_is_good()
+    tree = f"files/etc/postgresql/{database.version}/main/lookout"
+    part.assert_damage_is_found(f"echo port = none >> {tree}/postgresql.conf", "bytes is")
+    refused = part.check()
+    assert refused.rc == 1
+    assert 'invalid value for parameter "port"' in refused.stderr
+    part.forget()
+
+
 def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
     database: Database, part: Registered
 ) -> None:
@@ -109,6 +125,30 @@ def test_a_database_comes_back_as_it_was_and_what_was_there_can_too(
     assert [database.ask(EVERYTHING, "spots"), database.ask(OWNED, "spots")] == before
     names = database.ask("select datname from pg_database order by 1").split()
     assert names == ["postgres", "private", "spots", "template0", "template1"]
+
+
+def test_a_newer_server_takes_the_databases_of_an_older_one() -> None:
+    """Live, as on a host that was built anew with the next release."""
+    old, new = (Database(connect(name)) for name in ("bookworm", "trixie"))
+    assert (old.version, new.version) == ("15", "17")
+    here, there = (Registered(one.host, "postgresql") for one in (old, new))
+    old.ask(MADE, "spots")
+    here.drill()
+    carry(here, there)
+    new.ask("drop table if exists saved; create table made_since ()", "spots")
+    done = there.run("put", DRILL)
+    assert done.rc == 0, done.stderr
+    owners = (
+        "select relname, pg_get_userbyid(relowner) from pg_class where relname ~ '^sp' order by 1"
+    )
+    for query in (EVERYTHING, owners, "select * from lookout.migrations order by name"):
+        assert new.ask(query, "spots") == old.ask(query, "spots") != ""
+    assert new.run("select * from made_since", "spots").rc != 0
+    assert new.connect("viewer", "select count(*) > 0 from spots").stdout.strip() == "t"
+    done = there.run("undo", DRILL)
+    assert done.rc == 0, done.stderr
+    new.ask("drop table made_since", "spots")
+    old.ask("drop table saved", "spots")
 
 
 def test_a_restore_that_fails_leaves_what_is_live(database: Database, part: Registered) -> None:

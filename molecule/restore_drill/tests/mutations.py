@@ -155,7 +155,7 @@ REPOSITORY = [
 
 
 def batches() -> list[list[Mutation]]:
-    """The mutations of content, no two of one part in a batch: a drill judges eight parts."""
+    """The mutations of content, no two of one part in a batch: a drill judges all parts."""
     by_part: dict[tuple[str, str], list[Mutation]] = {}
     for one in CONTENT:
         by_part.setdefault((one.host, one.part), []).append(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,8 +133,18 @@ class Good:
                     ids[one.part] = save(host, mutant, f"part={one.part}")
                 else:
                     del ids[one.part]
-            shell(store, "mkdir -p /root/record && echo '{}' > /root/record/run.json")
-            save(host, "/root/record", "record", *(f"good={one}" for one in ids.values()))
+            self.record(host, ids.values(), PARTS)
+
+    def record(self, host: str, good: Iterable[str], parts: Iterable[str]) -> None:
+        """Save the record of a whole run."""
+        shell(store, "mkdir -p /root/record && echo '{}' > /root/record/run.json")
+        tags = [f"names={one}" for one in parts] + [f"good={one}" for one in good]
+        save(host, "/root/record", "record", "whole", *tags)
+
+    def drop(self, host: str, part: str) -> None:
+        """Save a run of a host that has a part no more."""
+        left = {name: one for name, one in self.ids[host].items() if name != part}
+        self.record(host, left.values(), left)
 
     def damage(self, one: Mutation) -> None:
         """Change the repository itself."""

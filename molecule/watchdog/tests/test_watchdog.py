@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from pathlib import Path
 
+import events
 import pytest
 import yaml
-from hosts import CURL, put, wait_for
+from hosts import CURL, wait_for
 from stage import (
     FIRST_VALIDATION,
     GRACE,
@@ -109,19 +109,10 @@ def test_a_storm_of_forks_ends(host: Host) -> None:
 
 
 def test_a_kill_is_told_to_sentry(host: Host) -> None:
-    put(host, ROOT / "molecule/shared/sentry.py")
-    host.check_output(
-        "sh -c %s",
-        "rm -rf /root/events; python3 /root/sentry.py 8443 /root/events >/dev/null 2>&1 &"
-        " echo $! > /root/pid",
-    )
-    try:
-        assert wait_for(lambda: host.run("ss -Hltn 'sport = :8443'").stdout)
+    with events.listening(host):
         root = start(host, "told", *standin("small", "large"))
-        assert wait_for(lambda: host.run("test -e /root/events/1.json").rc == 0)
-    finally:
-        host.check_output("kill $(cat /root/pid)")
-    event = json.loads(host.check_output("cat /root/events/1.json"))["event"]
+        assert wait_for(lambda: events.arrived(host))
+    event = events.arrived(host)[0]["event"]
     text = event["logentry"]["formatted"]
     words = "its 1 processes take 9\\d MB, 60 MB are allowed"
     assert re.search(f": ended python3 {root.pid} of rule small: {words}", text), text

@@ -1,18 +1,22 @@
 #!/bin/sh -eu
 # check.sh BINDIR TREE: has the server itself read a new configuration, in a cluster that is thrown away.
 # It starts for a moment, without a network, with all settings, the libraries that they preload and the
-# memory that they ask for, and is asked what it thinks of pg_hba.conf and pg_ident.conf.
+# memory that they ask for, and is asked what it thinks of pg_hba.conf and pg_ident.conf. Whoever is not root, as a drill
+# is, has it run as himself.
 bin=$1
 tree=$2
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' INT TERM
-cp -R "$tree" "$scratch/config"
-chown -R postgres: "$scratch"
-
-as_server() {
-    runuser --user postgres --group postgres --supp-group lookout --supp-group lookout-tls -- env LC_ALL=C.UTF-8 "$@"
-}
+cp -R "$tree/." "$scratch/config"
+if [ "$(id -u)" -eq 0 ]; then
+    chown -R postgres: "$scratch"
+    as_server() {
+        runuser --user postgres --group postgres --supp-group lookout --supp-group lookout-tls -- env LC_ALL=C.UTF-8 "$@"
+    }
+else
+    as_server() { env LC_ALL=C.UTF-8 "$@"; }
+fi
 cd "$scratch"
 as_server "$bin/initdb" --pgdata="$scratch/data" --auth=trust --no-sync >/dev/null
 

@@ -105,7 +105,7 @@ class LocalClient(Client):
         assert host == HOST
         return self._repository
 
-    def status(self, host: str) -> Status:
+    def _ask(self, host: str) -> Status:
         assert host == HOST
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,15 @@ class Copies:
         self.snapshots.append(Snapshot(made, time.time(), HOST, (f"part={part}",)))
         return made
 
-    def record(self, *good: str) -> None:
-        """Say of a run which snapshots are good."""
-        tags = ("record", *(f"good={one}" for one in good))
-        self.snapshots.append(Snapshot(f"{len(self.snapshots):012}", time.time(), HOST, tags))
+    def record(
+        self, *good: str, names: Sequence[str] | None = None, age_seconds: float = 0
+    ) -> None:
+        """Say of a run which snapshots are good, and, as it is done since, which parts it had."""
+        tags = ["record", *(f"good={one}" for one in good)]
+        if names is not None:
+            tags += ["whole", *(f"names={one}" for one in names)]
+        at = time.time() - age_seconds
+        self.snapshots.append(Snapshot(f"{len(self.snapshots):012}", at, HOST, tuple(tags)))
 
     def judged(self, *_: Any) -> Copies:
         """In the place of the class Judged."""

@@ -1,194 +1,350 @@
-"""Which snapshots may go: on any history, and over sixty days of nights."""
+"""Which snapshots may go: on any history, over sixty days of nights, and whatever is forged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookout.backup.records import good_ids
 from lookout.backup.restic import Snapshot
-from lookout.backup.retention import DAY_SECONDS, Rule, forgettable, good_ids, newest_good
+from lookout.backup.retention import (
+    DAY_SECONDS,
+    forgettable,
+    newest_good,
+    nights_after,
+)
 
-RULE = Rule(keep_days=30, keep_last=7)
+KEEP = 30
 START = 1_700_000_000.0
-
-
-def made(part: str, day: float, name: str = "") -> Snapshot:
-    id_ = name or f"{part}-{day}"
-    return Snapshot(id_, START + day * DAY_SECONDS, "app1", (f"part={part}",))
-
-
-def record(day: float, *good: str) -> Snapshot:
-    tags = ("record", *(f"good={one}" for one in good))
-    return Snapshot(f"record-{day}-{len(good)}", START + day * DAY_SECONDS, "app1", tags)
+# The upkeep is two hours and a half after the backups.
+LATER = 0.1
 
 
 def at(day: float) -> float:
     return START + day * DAY_SECONDS
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> list[Snapshot]:
-    """Runs on any days, in any order, of which each saved some parts well and some badly."""
-    history = []
-    days = draw(st.lists(st.integers(-200, 200), min_size=1, max_size=40))
-    for number, day in enumerate(days):
-        good = []
-        for part in ("a", "b"):
-            outcome = draw(st.sampled_from(["good", "bad", "none"]))
-            if outcome != "none":
-                history.append(made(part, day, f"{part}-{number}"))
-            if outcome == "good":
-                good.append(f"{part}-{number}")
-        if draw(st.booleans()):
-            history.append(
-                Snapshot(f"r-{number}", at(day), "app1", ("record", *(f"good={i}" for i in good)))
-            )
-    return history
+def day_of(moment: float) -> int:
+    return round((moment - START) / DAY_SECONDS)
 
 
-def good_of(history: Sequence[Snapshot], part: str, now: float) -> list[Snapshot]:
-    good = good_ids(history)
-    found = [s for s in history if s.part == part and s.id in good and s.time <= now]
-    return sorted(found, key=lambda s: (s.time, s.id))
+def made(part: str, day: float, name: str = "") -> Snapshot:
+    return Snapshot(name or f"{part}-{day}", at(day), "app1", (f"part={part}",))
 
 
-@given(histories(), st.integers(-250, 5000))
-def test_what_counts_always_stays(history: list[Snapshot], day: int) -> None:
-    now = at(day)
-    going = forgettable(history, RULE, now)
-    assert len({s.id for s in going}) == len(going)
-    for part in ("a", "b"):
-        good = good_of(history, part, now)
-        gone = [s for s in going if s.part == part]
-        assert not set(good[-RULE.keep_last :]) & set(gone), "the newest good ones stay"
-        if not good:
-            assert gone == [], "without a good one nothing goes"
-        for one in gone:
-            assert one.time < good[-1].time - RULE.keep_days * DAY_SECONDS
-            assert one.time < now - RULE.keep_days * DAY_SECONDS
-    # A record says which snapshots are good: without it they would look bad.
-    staying = {s.id for s in history} - {s.id for s in going}
-    assert all(not staying & set(s.good) for s in going)
-    assert all(s.time <= now for s in going)
+def record(day: float, *good: str, name: str = "") -> Snapshot:
+    tags = ("record", *(f"good={one}" for one in good))
+    return Snapshot(name or f"record-{day}-{len(good)}", at(day), "app1", tags)
 
 
-@given(histories(), st.integers(-250, 5000))
-def test_what_is_older_than_the_window_goes(history: list[Snapshot], day: int) -> None:
-    now = at(day)
-    staying = set(history) - set(forgettable(history, RULE, now))
-    for part, newest in newest_good(history, now).items():
-        held = set(good_of(history, part, now)[-RULE.keep_last :])
-        before = min(now, newest) - RULE.keep_days * DAY_SECONDS
-        assert [s for s in staying if s.part == part and s.time < before and s not in held] == []
+@dataclass
+class Kept:
+    """A repository at the store, and when each of its snapshots came."""
+
+    left: list[Snapshot] = field(default_factory=list)
+    arrivals: dict[str, float] = field(default_factory=dict)
+
+    def add(self, day: float, *snapshots: Snapshot) -> None:
+        self.left += snapshots
+        self.arrivals |= {one.id: at(day) for one in snapshots}
+
+    def save(self, day: float, *parts: str, dated: float | None = None) -> None:
+        """A run in which all is well, with the date that its host believes in."""
+        date = day if dated is None else dated
+        new = [made(part, date, f"{part}-{day}-{date}") for part in parts]
+        told = record(date + 0.01, *(one.id for one in new), name=f"record-{day}-{date}")
+        self.add(day, *new, told)
+
+    def upkeep(self, day: float) -> list[Snapshot]:
+        gone = forgettable(self.left, self.arrivals, KEEP, at(day))
+        self.left = [one for one in self.left if one not in gone]
+        return gone
+
+    def nights(self, first: int, last: int, *parts: str) -> None:
+        for day in range(first, last):
+            self.save(day, *parts)
+            self.upkeep(day + LATER)
+
+    def days(self, part: str) -> list[int]:
+        return [day_of(one.time) for one in self.left if one.part == part]
+
+    def good(self, part: str) -> list[Snapshot]:
+        """The oldest first, by when the store got them."""
+        good = good_ids(self.left)
+        found = [one for one in self.left if one.part == part and one.id in good]
+        return sorted(found, key=lambda one: self.arrivals[one.id])
 
 
-@given(histories(), st.lists(st.integers(-250, 5000), min_size=1, max_size=4))
-def test_a_clock_that_jumps_never_takes_the_last_good_one(
-    history: list[Snapshot], days: list[int]
-) -> None:
-    """Whatever the store's clock said in the nights before, one after the other."""
-    left = list(history)
-    for day in days:
-        before = {part: good_of(left, part, at(day)) for part in ("a", "b")}
-        gone = set(forgettable(left, RULE, at(day)))
-        left = [s for s in left if s not in gone]
-        assert forgettable(left, RULE, at(day)) == [], "a second look finds nothing"
-        for part, good in before.items():
-            assert good_of(left, part, at(day))[-RULE.keep_last :] == good[-RULE.keep_last :]
+# --- nights as they are ---
 
 
-def nights(last: int, left: list[Snapshot], *, first: int = 0, saved: bool = True) -> None:
-    """From day to day: a backup of two parts at 23:00, the upkeep at 01:30."""
-    for day in range(first, last):
-        if saved:
-            new = [made("a", day), made("b", day)]
-            left += [*new, record(day + 0.01, *(s.id for s in new))]
-        gone = set(forgettable(left, RULE, at(day + 0.1)))
-        left[:] = [s for s in left if s not in gone]
-
-
-def days_of(left: Sequence[Snapshot], part: str) -> list[int]:
-    return [round((s.time - START) / DAY_SECONDS) for s in left if s.part == part]
-
-
-def test_sixty_days() -> None:
-    left: list[Snapshot] = []
+def test_sixty_nights() -> None:
+    kept = Kept()
     for day in range(60):
-        nights(day + 1, left, first=day)
-        expected = list(range(max(0, day - 30), day + 1))
-        assert days_of(left, "a") == days_of(left, "b") == expected
-        assert len([s for s in left if not s.part]) == len(expected)
+        kept.nights(day, day + 1, "a", "b")
+        expected = list(range(max(0, day - KEEP), day + 1))
+        assert kept.days("a") == kept.days("b") == expected
+        assert len([one for one in kept.left if not one.part]) == len(expected)
+
+
+def test_sixty_nights_that_begin_and_end_when_they_want() -> None:
+    """Within the two hours and a half before the upkeep, and it when its turn comes."""
+    kept = Kept()
+    for day in range(60):
+        kept.save(day + (day * 7 % 10) / 100, "a")
+        kept.upkeep(day + LATER + (day * 3 % 10) / 100)
+        assert kept.days("a") == list(range(max(0, day - KEEP), day + 1))
+
+
+def test_more_than_one_backup_a_day_takes_nothing_from_the_nights() -> None:
+    kept = Kept()
+    for day in range(60):
+        kept.save(day - 0.5, "a")
+        kept.save(day - 0.4, "a")
+        kept.nights(day, day + 1, "a")
+    assert sorted(set(kept.days("a"))) == list(range(29, 60))
 
 
 def test_backups_that_stopped_weeks_ago_stay() -> None:
-    left: list[Snapshot] = []
-    nights(40, left)
-    there = list(left)
-    nights(400, left, first=40, saved=False)
-    assert left == there
-    # They come back: a week later the long gap still holds a week of the old ones.
-    nights(403, left, first=400)
-    assert days_of(left, "a") == [36, 37, 38, 39, 400, 401, 402]
-    nights(410, left, first=403)
-    assert days_of(left, "a") == list(range(400, 410))
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    before = list(kept.left)
+    for day in range(40, 400):
+        kept.upkeep(day + LATER)
+    assert kept.left == before
+    # They come back: each night takes the place of one.
+    kept.nights(400, 403, "a")
+    assert kept.days("a") == [*range(12, 40), 400, 401, 402]
+    kept.nights(403, 431, "a")
+    assert kept.days("a") == list(range(400, 431))
 
 
 def test_one_part_that_stopped_stays_while_the_other_goes_on() -> None:
-    left: list[Snapshot] = []
-    nights(40, left)
-    for day in range(40, 100):
-        new = made("b", day)
-        left += [new, record(day + 0.01, new.id)]
-        gone = set(forgettable(left, RULE, at(day + 0.1)))
-        left[:] = [s for s in left if s not in gone]
-    assert days_of(left, "a") == list(range(9, 40))
-    assert days_of(left, "b") == list(range(69, 100))
-    assert {one for s in left for one in s.good} >= {s.id for s in left if s.part == "a"}
+    kept = Kept()
+    kept.nights(0, 40, "a", "b")
+    kept.nights(40, 100, "b")
+    assert kept.days("a") == list(range(9, 40))
+    assert kept.days("b") == list(range(69, 100))
+    assert good_ids(kept.left) >= {one.id for one in kept.left if one.part == "a"}
 
 
-def test_a_client_whose_clock_was_ahead_for_two_days() -> None:
-    left: list[Snapshot] = []
-    nights(40, left)
-    ahead = [made("a", 42 + n, f"ahead-{n}") for n in range(2)]
-    left += [*ahead, record(43.5, *(s.id for s in ahead))]
-    gone = forgettable(left, RULE, at(40.1))
-    assert not {s.id for s in gone} & {"ahead-0", "ahead-1"}
-    assert {s.time for s in gone} == set(), "what is dated ahead moves no window"
+def test_bad_ones_go_by_the_nights_of_the_good_ones() -> None:
+    kept = Kept()
+    kept.nights(0, 3, "a")
+    kept.add(3, made("a", 3, "bad"), record(3.01, name="bad-record"))
+    kept.nights(4, 34, "a")
+    assert {"bad", "bad-record"} < {one.id for one in kept.left}
+    kept.nights(34, 35, "a")
+    assert not {"bad", "bad-record"} & {one.id for one in kept.left}
 
 
-def test_bad_ones_go_by_the_window_of_the_good_ones() -> None:
-    left: list[Snapshot] = []
-    nights(3, left)
-    left += [made("a", 3.5, "bad"), record(3.6)]
-    nights(60, left, first=4)
-    assert "bad" not in {s.id for s in left}
-    assert [s for s in left if "record" in s.tags and not s.good] == []
-
-
-def test_what_is_not_ours_stays() -> None:
+def test_what_is_not_ours_stays_and_what_was_never_good() -> None:
+    kept = Kept()
     by_hand = Snapshot("by-hand", at(-300), "app1", ())
-    left = [by_hand, made("a", -300, "lonely"), record(-300)]
-    nights(60, left)
-    assert by_hand in left
-    assert "lonely" not in {s.id for s in left}
+    kept.add(-300, by_hand, made("c", -300, "never-good"), made("a", -300, "lonely"))
+    kept.nights(0, 60, "a")
+    assert {"by-hand", "never-good"} < {one.id for one in kept.left}
+    assert "lonely" not in {one.id for one in kept.left}
 
 
 def test_of_a_host_that_has_nothing_to_save_the_last_records_are_kept() -> None:
-    nights = [record(day) for day in range(60)]
-    assert forgettable(nights, RULE, at(59.1)) == nights[:29]
-    # Also weeks after the last one; what is dated ahead counts for nothing.
-    assert forgettable([*nights, record(400)], RULE, at(200)) == nights[:29]
-    # One part that was never good: nobody knows what its records are worth.
-    assert forgettable([*nights, made("a", 3)], RULE, at(59.1)) == []
+    kept = Kept()
+    kept.nights(0, 60)
+    assert [day_of(one.time) for one in kept.left] == list(range(29, 60))
+    assert kept.upkeep(200) == []
 
 
 def test_of_a_copy_the_records_name_the_originals() -> None:
+    kept = Kept()
+    for day in range(60):
+        kept.save(day, "a")
     copied = [
-        Snapshot(f"copy-{day}", at(day), "app1", ("part=a",), original=f"a-{day}")
-        for day in range(60)
+        Snapshot(f"copy-{one.id}", one.time, "app1", one.tags, original=one.id) for one in kept.left
     ]
-    records = [record(day + 0.01, f"a-{day}") for day in range(60)]
-    gone = forgettable([*copied, *records], RULE, at(59.1))
-    assert [s.id for s in gone if s.part] == [f"copy-{day}" for day in range(29)]
+    gone = forgettable(copied, kept.arrivals, KEEP, at(59 + LATER))
+    assert [day_of(one.time) for one in gone if one.part] == list(range(29))
+
+
+# --- clocks ---
+
+
+def test_a_host_whose_clock_is_wrong_loses_nothing() -> None:
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    for day in range(40, 44):
+        kept.save(day, "a", dated=day - 400)
+        kept.save(day, "a", dated=day + 300)
+        kept.upkeep(day + LATER)
+    assert len(kept.days("a")) == 31 + 4, "what is dated ahead counts for nothing, and stays"
+    assert len([day for day in kept.days("a") if day < 0]) == 4
+
+
+def test_a_store_whose_clock_was_behind_believes_the_hosts() -> None:
+    """31 nights and more that seem to have come before all others."""
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    for day in range(40, 80):
+        new = made("a", day)
+        kept.add(day - 365, new, record(day + 0.01, new.id))
+        assert kept.upkeep(day - 365 + LATER) == []
+    kept.nights(80, 81, "a")
+    assert kept.days("a") == list(range(50, 81))
+
+
+def test_a_store_whose_clock_was_ahead_keeps_what_came_meanwhile() -> None:
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    for day in range(40, 80):
+        new = made("a", day)
+        kept.add(day + 365, new, record(day + 0.01, new.id))
+        kept.upkeep(day + 365 + LATER)
+    came = kept.days("a")
+    kept.nights(80, 120, "a")
+    assert set(kept.days("a")) == set(came) | set(range(89, 120))
+
+
+def test_a_store_that_was_built_anew_keeps_for_as_long_again() -> None:
+    """Its disk does not say when anything came: all of it now, or nothing is known."""
+    for arrivals in (at(40), None):
+        kept = Kept()
+        kept.nights(0, 40, "a")
+        kept.arrivals = dict.fromkeys(kept.arrivals, arrivals) if arrivals else {}
+        assert kept.upkeep(40 + LATER) == []
+        kept.nights(41, 71, "a")
+        assert kept.days("a") == [*range(9, 40), *range(41, 71)]
+
+
+# --- whatever a host that was broken into adds ---
+
+
+def test_seven_forged_ones_push_nothing_out_that_was_not_saved_for_weeks() -> None:
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    before = kept.good("a")
+    for number in range(7):
+        kept.save(90, "a", dated=90 - number)
+    for number in range(100):
+        kept.save(90, "a", dated=20 + number)
+    # All of them are one night: one goes for it. And so for each night of his.
+    kept.upkeep(90 + LATER)
+    assert kept.good("a")[:30] == before[1:]
+    for day in range(91, 120):
+        kept.save(day, "a")
+        kept.upkeep(day + LATER)
+        assert [one for one in before if one in kept.left] == before[day - 89 :]
+    assert before[-1] in kept.left, "thirty days later it is the last one"
+    kept.save(120, "a")
+    kept.upkeep(120 + LATER)
+    assert before[-1] not in kept.left
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Kept:
+    """Runs on any days, dated as their host believes, of which each part went well or badly."""
+    kept = Kept()
+    days = draw(st.lists(st.floats(-80, 0), min_size=1, max_size=60))
+    for number, day in enumerate(sorted(days)):
+        dated = day + draw(st.sampled_from([0, 0, 0, -500, 40]))
+        good = []
+        for part in ("a", "b"):
+            outcome = draw(st.sampled_from(["good", "good", "bad", "none"]))
+            if outcome != "none":
+                kept.add(day, made(part, dated, f"{part}-{number}"))
+            if outcome == "good":
+                good.append(f"{part}-{number}")
+        if draw(st.booleans()):
+            kept.add(day, record(dated, *good, name=f"r-{number}"))
+    return kept
+
+
+def test_bad_ones_that_he_says_to_be_good_are_no_more_than_one_night() -> None:
+    kept = Kept()
+    kept.nights(0, 40, "a")
+    bad = [made("a", day) for day in range(40, 80)]
+    for day, one in enumerate(bad, 40):
+        kept.add(day, one, record(day + 0.01))
+    before = kept.good("a")
+    kept.upkeep(80)
+    assert kept.good("a") == before[-31:]
+    kept.add(80, record(0, *(one.id for one in bad), name="forged"))
+    kept.upkeep(80 + LATER)
+    assert [one for one in before if one in kept.left] == before[-30:]
+
+
+# Of histories, good or not
+OLDER = [f"{part}-{number}" for part in ("a", "b") for number in range(60)]
+
+
+@st.composite
+def forged(draw: st.DrawFn) -> list[tuple[float, Snapshot]]:
+    """Snapshots and records by the day on which they come, with any dates, and copies of each."""
+    found = []
+    for number in range(draw(st.integers(0, 12))):
+        came, dated = draw(st.floats(0, 60)), draw(st.floats(-100, 120))
+        for copy in range(draw(st.integers(1, 9))):
+            name = f"f-{number}-{copy}"
+            step = copy * draw(st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+            part = draw(st.sampled_from(["a", "a", "b", "c"]))
+            found.append((came, made(part, dated + step, name)))
+            named = [name, *draw(st.lists(st.sampled_from(OLDER), max_size=9))]
+            found.append((came, record(dated + step, *named, name=f"fr-{number}-{copy}")))
+    return sorted(found, key=lambda one: one[0])
+
+
+@given(histories(), forged(), st.lists(st.floats(0, 70), max_size=12))
+def test_whatever_a_host_adds_what_was_good_stays_for_its_days(
+    kept: Kept, added: list[tuple[float, Snapshot]], looks: list[float]
+) -> None:
+    """A good one that n good ones have come after stays for 30 - n more days of the store's clock.
+
+    Of what the host dated wrongly the date may keep it longer; ahead, the store waits for it.
+    """
+    kept.upkeep(0)
+    due: dict[str, float] = {}
+    for part in ("a", "b"):
+        good = [one for one in kept.good(part) if one.time <= at(0)]
+        due |= {one.id: KEEP - n for n, one in enumerate(reversed(good))}
+    for day in sorted(looks):
+        while added and added[0][0] <= day:
+            came, snapshot = added.pop(0)
+            kept.add(came, snapshot)
+        gone = {one.id for one in kept.upkeep(day)}
+        assert not {id_ for id_ in gone if day < due.get(id_, 0)}
+
+
+@given(histories(), forged(), st.floats(-100, 5000))
+def test_nothing_goes_within_its_days_nor_with_fewer_nights_after_it(
+    kept: Kept, added: list[tuple[float, Snapshot]], day: float
+) -> None:
+    """Whatever the store's clock says."""
+    for came, snapshot in added:
+        kept.add(came, snapshot)
+    before, good = list(kept.left), {part: kept.good(part) for part in ("a", "b")}
+    gone = kept.upkeep(day)
+    assert len({one.id for one in gone}) == len(gone)
+    for one in gone:
+        assert one.time <= at(day)
+        assert at(day) - kept.arrivals[one.id] >= KEEP * DAY_SECONDS
+    for part, ones in good.items():
+        dated = sorted(ones, key=lambda one: max(one.time, kept.arrivals[one.id]))
+        assert not set(dated[-KEEP - 1 :]) & set(gone), "so many good ones stay in any case"
+        if not ones:
+            assert not [one for one in gone if one.part == part]
+    # A record says which snapshots are good: without it they would look bad.
+    assert good_ids(kept.left) >= good_ids(before) & {one.id for one in kept.left}
+    assert kept.upkeep(day) == [], "a second look finds nothing"
+
+
+@given(histories(), st.floats(0, 5000))
+def test_what_has_enough_nights_after_it_goes(kept: Kept, day: float) -> None:
+    kept.upkeep(day)
+    after = nights_after(kept.left, kept.arrivals, at(day))
+    assert [one for one in kept.left if one.part and after.get(one.id, 0) > KEEP] == []
+
+
+@given(histories(), st.floats(-100, 100))
+def test_the_newest_good_one_is_no_later_than_now(kept: Kept, day: float) -> None:
+    for part, newest in newest_good(kept.left, at(day)).items():
+        assert newest == max(one.time for one in kept.good(part) if one.time <= at(day))

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backup_stage import HOST, PLENTY, Copied, Stage
@@ -19,7 +20,7 @@ from backup_stage import HOST, PLENTY, Copied, Stage
 from lookout.backup import manifest, run
 from lookout.backup.parts import Part
 from lookout.backup.reach import Status, StoreError, UnreachableError
-from lookout.backup.restic import ResticError, Snapshot
+from lookout.backup.restic import ResticError, Saved, Snapshot
 from lookout.backup.state import NOT_COPIED, load
 
 NOW = 1_800_000_000.0
@@ -83,6 +84,7 @@ def test_a_part_that_fails_fails_the_run_and_the_others_are_saved(stage: Stage) 
     assert shown['lookout_backup_part_last_success_timestamp_seconds{part="beta"}'] == NOW
     (said,) = stage.reported
     assert said.startswith(f"backup of {HOST}: 1 of 2 parts saved; alpha: ")
+    assert "unfinished" not in stage.snapshots()[-1].tags, "it was not begun"
     assert "No such file" in said or "does not exist" in said
 
 
@@ -180,6 +182,86 @@ def test_a_copy_that_is_empty_is_a_failure(stage: Stage) -> None:
     assert stage.good() == {"alpha"}
 
 
+@pytest.mark.parametrize("before", ["saved parts", "saved nothing"])
+def test_a_host_that_has_lost_its_parts_fails(stage: Stage, before: str) -> None:
+    file = stage.options.parts_dir / "alpha.yml"
+    if before == "saved parts":
+        stage.part("alpha")
+        assert stage.run(now=NOW) == run.ALL_SAVED
+        file.unlink()
+    assert stage.run(now=NOW + 1) == run.NOTHING_SAVED
+    assert "no part is registered in" in stage.reported[0]
+    assert "site.yml" in stage.reported[0]
+    assert stage.state().last_success == (NOW if before == "saved parts" else 0)
+    # What was known of them is still told.
+    assert set(stage.state().parts) == ({"alpha"} if before == "saved parts" else set())
+
+
+def test_a_host_that_never_had_parts_has_nothing_to_save(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage.options = replace(stage.options, has_parts=False)
+    assert stage.run(now=NOW) == run.ALL_SAVED
+    assert stage.state().last_success == NOW
+    said = capfd.readouterr().err
+    assert "there is nothing to save" in said
+    assert "parts are saved" not in said
+
+
+def test_while_it_runs_it_says_so_and_what_it_may_take(stage: Stage) -> None:
+    stage.part("alpha")
+    file = stage.root / "seen"
+
+    def told(_folder: Path) -> None:
+        file.write_text(json.dumps(stage.metrics()))
+
+    stage.before["alpha"] = told
+    assert stage.run() == run.ALL_SAVED
+    seen = json.loads(file.read_text())
+    assert (seen["lookout_backup_running"], stage.metrics()["lookout_backup_running"]) == (1, 0)
+    assert seen["lookout_backup_time_limit_seconds"] == stage.options.timeout_seconds
+
+
+def test_a_store_that_looks_after_the_repository_is_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check or a prune takes longer than all the pauses for a way that broke."""
+    stage.part("alpha", timeout_seconds=20)
+    repository = stage.client.repository(HOST)
+    saves, tries = repository.backup, stage.root / "tries"
+
+    def locked(folder: Path, tags: list[str], *more: Any) -> Saved:
+        # A part is saved in a process of its own.
+        tries.write_text((tries.read_text() if tries.exists() else "") + "x")
+        if len(tries.read_text()) in (1, 2, 3, 5, 6, 7):
+            raise ResticError("restic backup ended with 1: repository is already locked", 1)
+        return saves(folder, tags, *more)
+
+    monkeypatch.setattr(repository, "backup", locked)
+    assert stage.run(pauses=(0.01,)) == run.ALL_SAVED
+    assert stage.good() == {"alpha"}
+    assert len(tries.read_text()) == 8, "the part, and then the record"
+
+
+def test_a_store_that_never_lets_go_is_waited_for_as_long_as_the_part_may_take(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.part("alpha", timeout_seconds=2)
+    stage.part("beta")
+    repository = stage.client.repository(HOST)
+    saves = repository.backup
+
+    def locked(folder: Path, tags: list[str], *more: Any) -> Saved:
+        if "part=alpha" in tags:
+            raise ResticError("restic backup ended with 1: repository is already locked", 1)
+        return saves(folder, tags, *more)
+
+    monkeypatch.setattr(repository, "backup", locked)
+    assert stage.run(pauses=(0.1,)) == run.SOME_FAILED
+    assert "alpha: restic backup ended with 1: repository is already locked" in stage.reported[0]
+    assert stage.good() == {"beta"}
+
+
 def test_a_file_that_names_no_part_fails_the_run_by_its_name(stage: Stage) -> None:
     stage.part("alpha")
     (stage.options.parts_dir / "beta.yml").write_text("name: beta\npath: [/etc]\n")
@@ -205,6 +287,8 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(stage: Stage) -> No
     assert time.monotonic() - started < 30
     assert "alpha: it took longer than 3 s, and was ended" in stage.reported[0]
     assert stage.good() == {"beta"}
+    # Some of it may be at the store, which is not to throw it away.
+    assert "unfinished" in stage.snapshots()[-1].tags
     running = pids.read_text().split()
     assert len(running) == 2
     assert [pid for pid in running if Path("/proc", pid).exists()] == []
@@ -247,6 +331,19 @@ def test_chosen_parts_alone_say_nothing_of_the_host_as_a_whole(stage: Stage) -> 
     assert "beta" not in state.parts
     assert stage.good() == {"alpha"}
     assert "partial" in stage.snapshots()[-1].tags
+    assert stage.snapshots()[-1].names == ("alpha",)
+
+
+def test_the_record_names_the_parts_that_the_host_has(stage: Stage) -> None:
+    stage.part("alpha")
+    stage.part("beta", prepare="[sh, -c, 'exit 7']")
+    (stage.options.parts_dir / "gamma.yml").write_text("it: is no part", "ascii")
+    (stage.options.parts_dir / "no,part.yml").write_text("it: is no part", "ascii")
+    stage.run()
+    record = stage.snapshots()[-1]
+    assert "whole" in record.tags
+    assert set(record.names) == {"alpha", "beta", "gamma"}
+    assert stage.good() == {"alpha"}
 
 
 def test_a_part_that_nobody_registered_is_refused(stage: Stage) -> None:
@@ -370,9 +467,9 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_hinders_the_next
         time.sleep(seconds)
         started.send_signal(signal.SIGKILL)
         started.wait(10)
-    assert real_stage.run() == run.ALL_SAVED
-    assert real_stage.good() == {"alpha", "beta"}
-    assert list(real_stage.options.stage_dir.iterdir()) == []
+        assert real_stage.run() == run.ALL_SAVED
+        assert real_stage.good() == {"alpha", "beta"}
+        assert list(real_stage.options.stage_dir.iterdir()) == []
     repository = real_stage.client.repository(HOST)
     # A restic that ended a moment after its run left its lock, which hinders no backup.
     repository.unlock()

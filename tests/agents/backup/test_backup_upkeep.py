@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from lookout.backup import store_upkeep
-from lookout.backup.restic import ResticError
+from lookout.backup.restic import ResticError, Snapshot
+from lookout.backup.store_found import is_unfinished
 from lookout.backup.store_options import MARKER, Copy, StoreOptions
 from lookout.backup.store_repository import Clock, Locks, begin, patiently
 
@@ -42,15 +43,27 @@ class Store:
         )
         return done.stdout
 
-    def save(self, days_ago: float, *, good: bool = True, part: str = "etc") -> str:
-        """A run as role backup makes it; returns the id of its snapshot."""
+    def save(
+        self,
+        days_ago: float,
+        *record: str,
+        good: bool = True,
+        part: str = "etc",
+        came: float | None = None,
+    ) -> str:
+        """A run as role backup makes it; returns the id of its snapshot, which `came` then."""
+        came = days_ago if came is None else came
+        before = {file.name for file in (self.folder / "snapshots").iterdir()}
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - days_ago * DAY))
         common = ("--host", "app1", "--time", when, "--json")
         said = self.restic("backup", ".", "--tag", f"part={part}", *common, cwd=self.data)
         id_ = str(json.loads(said.splitlines()[-1])["snapshot_id"])
         full = next(i["id"] for i in self.listed() if i["id"].startswith(id_))
         tags = [f"--tag=record,good={full}"] if good else ["--tag=record"]
-        self.restic("backup", ".", *tags, *common, cwd=self.data)
+        self.restic("backup", ".", *tags, *record, *common, cwd=self.data)
+        for file in (self.folder / "snapshots").iterdir():
+            if file.name not in before:
+                os.utime(file, (time.time() - came * DAY,) * 2)
         return str(full)
 
     @property
@@ -125,18 +138,20 @@ def flip(file: Path, at: int = -200) -> None:
 
 def test_what_is_old_goes_and_the_metrics_say_how_it_is(store: Store) -> None:
     old = [store.save(40), store.save(39, good=False)]
+    store.save(1)
     before = time.time()
-    assert store.once(keep_last=1) == 0
+    assert store.once(keep_days=1) == 0
     assert store.told == {}
     left = {one["id"] for one in store.listed()}
     assert not left & set(old)
-    assert len(left) == 2, "today's, and its record"
+    assert len(left) == 4, "of two nights, and their records"
     metrics = store.metrics()
     assert metrics["mounted"] == 1
     assert 0 < metrics["free_bytes"] <= metrics["size_bytes"]
     assert metrics['last_check_success{host="app1"}'] == 1
-    assert metrics['snapshots{host="app1",part="etc"}'] == 1
-    assert metrics['oldest_timestamp_seconds{host="app1",part="etc"}'] > before - 600
+    assert metrics['snapshots{host="app1",part="etc"}'] == 2
+    assert metrics['nights{host="app1",part="etc"}'] == 1
+    assert abs(metrics['oldest_timestamp_seconds{host="app1",part="etc"}'] + DAY - before) < 600
     assert metrics['newest_good_timestamp_seconds{host="app1",part="etc"}'] > before - 600
     for name in ("last_run", "last_success"):
         assert metrics[f"{name}_timestamp_seconds"] >= before
@@ -147,12 +162,81 @@ def test_what_is_old_goes_and_the_metrics_say_how_it_is(store: Store) -> None:
     assert not any(name.startswith("copy") for name in metrics)
 
 
+def test_what_is_forged_in_one_night_pushes_nothing_out(store: Store) -> None:
+    """A host that was broken into, and had not been saved for weeks."""
+    real = {store.save(days) for days in (50, 49)}
+    for days in (2, 1):
+        store.save(days, came=0)
+    assert store.once(keep_days=2) == 0
+    assert real < {one["id"] for one in store.listed()}
+    assert store.metrics()['nights{host="app1",part="etc"}'] == 2
+
+
+def test_an_upload_that_was_ended_in_its_midst_goes_on_the_next_night(store: Store) -> None:
+    """What is left of it: packs that no snapshot refers to, and no index lists."""
+
+    def files() -> set[Path]:
+        return {file for kind in ("index", "snapshots") for file in (store.folder / kind).iterdir()}
+
+    large = store.data / "large"
+    large.write_bytes(os.urandom(300_000))
+    packs, before = set(store.packs()), files()
+    store.save(0, good=False, part="large")
+    for file in files() - before:
+        file.unlink()
+    left, unfinished = set(store.packs()) - packs, "--tag=record,unfinished"
+    store.restic("backup", str(store.options.path / MARKER), unfinished)
+    assert store.once(keep_days=1) == 0
+    assert left < set(store.packs())
+    said = store.restic("backup", str(large), "--dry-run", "--json")
+    assert json.loads(said.splitlines()[-1])["data_added"] < 10_000
+    assert 'last_prune_timestamp_seconds{host="app1"}' not in store.metrics()
+    # Not for more nights than are kept
+    assert store.once(keep_days=1) == 0
+    assert not left & set(store.packs())
+    assert 'last_prune_timestamp_seconds{host="app1"}' in store.metrics()
+
+
+def test_it_is_the_last_record_by_its_arrival_that_says_so() -> None:
+    def told(name: str, when: float, *tags: str) -> Snapshot:
+        return Snapshot(name, when, "app1", ("record", *tags))
+
+    whole, cut = told("whole", 5), told("cut", 9, "unfinished")
+    assert is_unfinished([cut, whole], {"whole": 1, "cut": 2})
+    assert not is_unfinished([cut, whole], {"whole": 2, "cut": 1})
+    assert is_unfinished([], {})
+
+
+def test_before_the_first_record_nothing_is_pruned(store: Store) -> None:
+    for file in (store.folder / "snapshots").iterdir():
+        file.unlink()
+    before = set(store.packs())
+    assert store.once() == 0
+    assert set(store.packs()) == before
+
+
 def test_one_that_is_not_good_is_no_newest_good_one(store: Store) -> None:
     store.save(0, good=False, part="postgresql")
     assert store.once() == 0
     metrics = store.metrics()
     assert metrics['snapshots{host="app1",part="postgresql"}'] == 1
     assert 'newest_good_timestamp_seconds{host="app1",part="postgresql"}' not in metrics
+
+
+def test_a_part_that_the_host_has_no_more_is_told(store: Store) -> None:
+    store.save(2, part="postgresql")
+    for days_ago in (1, 0.5):
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - days_ago * DAY))
+        tags = ("--tag", "record,whole,names=etc", "--host", "app1", "--time", when)
+        store.restic("backup", ".", *tags, cwd=store.data)
+    assert store.once() == 0
+    # The run of today in the template is one of before, which names no parts.
+    assert not any(name.startswith("dropped") for name in store.metrics())
+    store.restic("backup", ".", "--tag", "record,whole,names=etc", "--host", "app1", cwd=store.data)
+    assert store.once() == 0
+    found = {name: at for name, at in store.metrics().items() if name.startswith("dropped")}
+    assert list(found) == ['dropped_timestamp_seconds{host="app1",part="postgresql"}']
+    assert abs(time.time() - DAY - sum(found.values())) < 600, "since the first run without it"
 
 
 # --- damage ---
@@ -187,7 +271,7 @@ def test_damage_is_found_and_nothing_is_taken_away(store: Store, how: str) -> No
     store.save(40)
     damage(store, how)
     before = {file for file in store.folder.rglob("*") if "locks" not in file.parts}
-    assert store.once(keep_last=1) == 1
+    assert store.once() == 1
     assert "check" in store.told["app1"]
     metrics = store.metrics()
     assert metrics['last_check_success{host="app1"}'] == 0
@@ -254,16 +338,23 @@ def test_a_look_says_at_once_that_the_disk_is_gone_and_back(store: Store) -> Non
     state = store.options.state_file.read_bytes()
     marker = store.options.path / MARKER
     marker.rename(marker.with_suffix(".away"))
-    assert store_upkeep.look(store.options) == 0
+    assert store_upkeep.look(store.options, ["app1"]) == 0
     gone = store.metrics()
     assert gone["mounted"] == 0
     assert gone['last_check_success{host="app1"}'] == 1
     marker.with_suffix(".away").rename(marker)
-    assert store_upkeep.look(store.options) == 0
+    assert store_upkeep.look(store.options, ["app1"]) == 0
     back = store.metrics()
     assert back.pop("free_bytes") > 0
     assert back == {name: value for name, value in known.items() if name != "free_bytes"}
     assert store.options.state_file.read_bytes() == state, "a look is no night's work"
+
+
+def test_a_look_sees_a_backup_that_came_after_the_upkeep_had_begun(store: Store) -> None:
+    assert store.once() == 0
+    store.save(0, part="late")
+    assert store_upkeep.look(store.options, ["app1"]) == 0
+    assert 'newest_good_timestamp_seconds{host="app1",part="late"}' in store.metrics()
 
 
 # --- locks ---
@@ -386,6 +477,7 @@ def test_another_error_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_second_copy_is_made_once_and_kept_by_the_same_rule(store: Store, tmp_path: Path) -> None:
     to = Copy(str(tmp_path / "copy"))
     old = store.save(40)
+    store.save(1)
     assert store.once(copy=to) == 0
     copied = tmp_path / "copy/app1"
     assert copied.is_dir()
@@ -393,7 +485,13 @@ def test_a_second_copy_is_made_once_and_kept_by_the_same_rule(store: Store, tmp_
     assert metrics['copy_last_success_timestamp_seconds{host="app1"}'] > time.time() - 60
     other = Store(replace(store.options, path=tmp_path / "copy"))
     assert {one["original"] for one in other.listed()} == {one["id"] for one in store.listed()}
-    assert store.once(copy=to, keep_last=1) == 0
+    # By a clock that was ahead it was checked next year: it is checked now.
+    state = json.loads(store.options.state_file.read_text())
+    state["hosts"]["app1"]["copy_check_time"] = time.time() + 400 * DAY
+    store.options.state_file.write_text(json.dumps(state))
+    assert store.once(copy=to, keep_days=1) == 0
+    state = json.loads(store.options.state_file.read_text())
+    assert time.time() - 60 < state["hosts"]["app1"]["copy_check_time"] <= time.time()
     assert old not in {one["original"] for one in other.listed()}
     assert len(other.listed()) == len(store.listed())
     # Gone, it is not begun anew.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from lookout.backup.drill.choose import choose
 from lookout.backup.restic import Snapshot
 
@@ -14,6 +18,13 @@ def saved(name: str, days_ago: float, part: str = "grafana", host: str = "app1")
 
 def record(name: str, days_ago: float, *good: str, host: str = "app1") -> Snapshot:
     return Snapshot(name, NOW - days_ago * DAY, host, ("record", *(f"good={one}" for one in good)))
+
+
+def whole(name: str, days_ago: float, names: str, *good: str) -> Snapshot:
+    """The record of a run that says which parts the host has."""
+    tags = ("record", "whole", *(f"names={one}" for one in names.split()))
+    made = record(name, days_ago, *good)
+    return replace(made, tags=(*tags, *made.tags[1:]))
 
 
 def test_the_newest_record_says_which_ones_are_good() -> None:
@@ -82,3 +93,47 @@ def test_a_run_of_some_parts_alone_says_nothing_of_the_others() -> None:
     }
     assert (found.missing, found.failures) == ({}, ())
     assert "no record of a run" in choose([saved("a2", 0), later], "app1", NOW).failures[0]
+
+
+def test_a_part_that_the_host_has_no_more_is_not_missed() -> None:
+    all_of = [
+        saved("a1", 2), saved("b1", 2, "postgresql"),
+        whole("r1", 2, "grafana postgresql", "a1", "b1"),
+        saved("a2", 1), whole("r2", 1, "grafana", "a2"),
+    ]  # fmt: skip
+    found = choose(all_of, "app1", NOW)
+    assert set(found.snapshots) == {"grafana"}
+    assert (found.missing, found.failures) == ({}, ())
+    assert "does not name it: it is no longer part of the backup" in found.dropped["postgresql"]
+    assert "the newest one that is known is of 2027-01-13" in found.dropped["postgresql"]
+    # It came back, and was saved by itself so far.
+    alone = Snapshot("r3", NOW, "app1", ("record", "partial", "names=postgresql", "good=b3"))
+    found = choose([*all_of, saved("b3", 0, "postgresql"), alone], "app1", NOW)
+    assert (set(found.snapshots), found.dropped) == ({"grafana", "postgresql"}, {})
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_part_that_the_host_has_and_did_not_save_is_missed(earlier: bool) -> None:
+    before = [saved("b1", 2, "shop"), whole("r1", 2, "shop", "b1")] if earlier else []
+    all_of = [*before, saved("a2", 1), whole("r2", 1, "grafana shop", "a2")]
+    found = choose(all_of, "app1", NOW)
+    assert (set(found.missing), found.dropped) == ({"shop"}, {})
+    says = "is known is of 2027-01-13" if earlier else "nor has any other"
+    assert says in found.missing["shop"]
+
+
+def test_a_host_that_has_nothing_to_save_says_so() -> None:
+    found = choose([whole("r1", 1, "")], "app1", NOW)
+    assert found.nothing
+    assert found.failures == ()
+    bad = choose([whole("r1", 1, "grafana")], "app1", NOW)
+    assert not bad.nothing
+    assert "saved nothing that is good" in bad.failures[0]
+    assert not choose([], "app1", NOW).nothing
+
+
+def test_of_a_second_copy_that_was_put_back_the_records_name_the_originals() -> None:
+    copied = replace(saved("c1", 1), original="a1")
+    found = choose([copied, record("r1", 1, "a1")], "app1", NOW)
+    assert found.snapshots == {"grafana": copied}
+    assert (found.missing, found.failures) == ({}, ())

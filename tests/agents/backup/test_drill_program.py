@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ import yaml
 from drill_store import HOST
 
 from lookout.backup.drill import __main__ as program
+from lookout.backup.drill import since
 from lookout.backup.drill.results import Drill, HostResult, PartResult
 from lookout.backup.drill.run import Order, in_order
 from lookout.backup.drill.scratch import Scratch, remove
+from lookout.backup.drill.state import HostState
+from lookout.backup.drill.state import save as save_states
 
 GOOD = PartResult("grafana", saved=time.time(), restore_seconds=1.0)
 BAD = PartResult("shop", failures=("/etc/shop: missing",))
@@ -83,6 +87,57 @@ def test_a_drill_of_some_parts_leaves_metrics_and_messages_alone(
     assert (status, told, orders) == (3, [], [Order((HOST,), ("shop",))])
     assert not config.with_name("restore_drill.prom").exists()
     assert (config.parent / "state/reports/latest.json").exists()
+
+
+def test_since_when_hosts_wait_for_a_drill_is_known_before_the_first_one(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    prom, name = config.with_name("restore_drill.prom"), "lookout_restore_drill_known_since"
+    times = re.compile(rf'^{name}_timestamp_seconds{{host="(\S+)"}} (\S+)$', re.M)
+    before = time.time()
+    assert run(monkeypatch, config, "--note-hosts", parts=(BAD,)) == (0, [], [])
+    [(host, noted)] = times.findall(prom.read_text("ascii"))
+    assert host == HOST
+    assert before - 1 <= float(noted) <= time.time()
+    assert "last_run" not in re.sub("#.*", "", prom.read_text("ascii"))
+    # A drill does not make it later, nor does the next deployment, which knows a host more.
+    run(monkeypatch, config, parts=(GOOD,))
+    assert times.findall(prom.read_text("ascii")) == [(HOST, noted)]
+    about = yaml.safe_load(config.read_text("ascii"))
+    config.write_text(yaml.safe_dump({**about, "hosts": [HOST, "app9"]}), encoding="ascii")
+    run(monkeypatch, config, "--note-hosts", parts=())
+    found = dict(times.findall(prom.read_text("ascii")))
+    assert found[HOST] == noted
+    assert float(found["app9"]) > float(noted)
+    assert 'result{host="app1",result="passed"} 1.0' in prom.read_text("ascii")
+    # One that is drilled elsewhere from now on is nobody's here any more.
+    config.write_text(yaml.safe_dump({**about, "hosts": ["app9"]}), encoding="ascii")
+    run(monkeypatch, config, "--note-hosts", parts=())
+    assert HOST not in prom.read_text("ascii")
+
+
+def test_of_a_clock_that_was_ahead_no_host_waits_from_then_on(tmp_path: Path) -> None:
+    assert since.follow({"a": 5.0, "b": 99.0, "c": 1.0}, ["a", "b", "d"], 10.0) == {
+        "a": 5.0,
+        "b": 10.0,
+        "d": 10.0,
+    }
+    for text in ("{", "[]", '{"a": null}'):
+        (tmp_path / "since.json").write_text(text, "ascii")
+        assert since.load(tmp_path / "since.json") == {}
+
+
+def test_whoever_waits_longest_for_a_pass_is_first(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    about = yaml.safe_load(config.read_text("ascii"))
+    hosts = ["app1", "app2", "app3"]
+    config.write_text(yaml.safe_dump({**about, "hosts": hosts}), encoding="ascii")
+    passed = {"app1": 20.0, "app2": None, "app3": 10.0}
+    states = {host: HostState(30.0, "failed", at) for host, at in passed.items()}
+    save_states(states, config.parent / "state/state.json")
+    orders = run(monkeypatch, config, parts=(GOOD,))[2]
+    assert orders == [Order(("app2", "app3", "app1"))]
 
 
 def test_there_is_one_drill_at_a_time(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:

@@ -45,6 +45,8 @@ def passed(at: float = NOW) -> Drill:
         (HostResult("a", (GOOD,), errors=("scratch",)), "error"),
         (HostResult("a", (BAD,), errors=("scratch",)), "failed"),
         (HostResult("a"), "error"),
+        (HostResult("a", nothing=True), "passed"),
+        (HostResult("a", nothing=True, failures=("old",)), "failed"),
     ],
 )
 def test_the_worst_that_was_found_is_the_result(host: HostResult, result: str) -> None:
@@ -77,6 +79,14 @@ def test_the_time_of_the_last_pass_survives_a_failure() -> None:
     ]
     assert sample(states, "part_passed", part="grafana") == 1
     assert sample(states, "part_passed", part="shop") == 0
+
+
+def test_a_pass_by_a_clock_that_was_ahead_ages_from_the_next_drill_on() -> None:
+    ahead = state.follow({}, passed(at=NOW + 400 * 86400), ("app1", "app2"))
+    ahead["app2"] = ahead["app1"]
+    failed = state.follow(ahead, drill(HostResult("app1", (BAD,))), ("app1", "app2"))
+    assert (failed["app1"].last_run, failed["app1"].last_passed) == (NOW, NOW)
+    assert (failed["app2"].last_run, failed["app2"].last_passed) == (NOW, NOW)
 
 
 def test_what_never_was_has_no_sample() -> None:
@@ -135,7 +145,8 @@ class Seen(HTMLParser):
 
 def test_the_pages_need_nothing_from_elsewhere_and_escape_what_they_say(tmp_path: Path) -> None:
     found = drill(
-        HostResult("<b>app1", (GOOD, BAD, UNKNOWN)), HostResult("app2", failures=("no <record>",))
+        HostResult("<b>app1", (GOOD, BAD, UNKNOWN), notes=("<b>gone",)),
+        HostResult("app2", failures=("no <record>",)),
     )
     written = report.write(found, tmp_path / "reports", 26)
     for file in (written, written.with_name("index.html")):
@@ -150,6 +161,7 @@ def test_the_pages_need_nothing_from_elsewhere_and_escape_what_they_say(tmp_path
     page_of = written.read_text(encoding="utf-8")
     assert "/etc/&lt;script&gt;alert(1)&lt;/script&gt;: missing" in page_of
     assert "no Prometheus is on this host" in page_of
+    assert "&lt;b&gt;gone" in page_of
     assert Seen((tmp_path / "reports/index.html").read_text("utf-8")).links == [written.name]
 
 
@@ -180,10 +192,15 @@ def test_a_torn_report_does_not_spoil_the_history(tmp_path: Path) -> None:
 
 def test_the_table_has_a_line_for_each_part_and_for_what_concerns_all() -> None:
     shown = report.table(
-        drill(HostResult("app1", (GOOD, BAD)), HostResult("app2", errors=("down",)))
+        drill(
+            HostResult("app1", (GOOD, BAD)),
+            HostResult("app2", errors=("down",)),
+            HostResult("app3", notes=("shop: no longer",), nothing=True),
+        )
     )
     lines = shown.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert re.search(r"^passed +app3 +shop: no longer$", lines[4])
     assert re.search(r"^passed +app1 +grafana +2027-01-15 07:00 +1\.5 s +2\.0 s$", lines[1])
     assert re.search(r"^failed +app1 +shop .* missing$", lines[2])
     assert re.search(r"^error +app2 +down$", lines[3])

@@ -212,7 +212,32 @@ def test_what_a_judge_raises_is_told_apart(
     assert (len(part.failures), len(part.errors)) == (failures, errors), part
 
 
-CHECK = "name: grafana\npaths: [/srv/data]\ncheck: [{check}]\n"
+def test_a_part_that_the_host_has_no_more_is_told_and_not_judged(kept: Kept) -> None:
+    kept.copies.record(kept.copies.save("certbot"), names=["certbot"])
+    found = drilled(kept)
+    assert (found.result, [part.part for part in found.parts]) == (PASSED, ["certbot"])
+    (note,) = found.notes
+    assert note.startswith("grafana: the run of ")
+    assert "it is no longer part of the backup" in note
+    asked = drilled(kept, "grafana")
+    assert asked.result == ERROR
+    assert "no longer part of the backup" in why(asked)
+    # What it has and did not save is bad, as ever.
+    kept.copies.record(names=["certbot"])
+    assert drilled(kept).result == FAILED
+
+
+@pytest.mark.parametrize(("hours", "result"), [(1, PASSED), (51, FAILED)])
+def test_a_host_that_has_nothing_to_save_passes_while_it_says_so(
+    kept: Kept, hours: float, result: str
+) -> None:
+    kept.copies.snapshots.clear()
+    kept.copies.record(names=[], age_seconds=hours * 3600)
+    found = drilled(kept)
+    assert (found.result, found.parts, found.nothing) == (result, (), True), why(found)
+
+
+CHECK = "name: grafana\npaths: [/srv/data]\ntimeout_seconds: 2\ncheck: [{check}]\n"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +246,7 @@ CHECK = "name: grafana\npaths: [/srv/data]\ncheck: [{check}]\n"
         ("sh, -c, 'test -d {files} || exit 1'", FAILED),
         ("sh, -c, 'mkdir -p {files}'", PASSED),
         ("no-such-program", ERROR),
+        ("sleep, '600'", ERROR),
         ("sh, -c, no-such-program", ERROR),
     ],
 )

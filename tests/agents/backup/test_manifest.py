@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookout.backup.manifest import NAME, Manifest, ManifestError, read
-from lookout.backup.parts import Part, Postgresql, Prometheus, Sqlite
+from lookout.backup.parts import Part, Piece, Postgresql, Prometheus, Sqlite
 
 PATHS = st.from_regex(r"(/[a-z0-9._-]*[a-z0-9])+", fullmatch=True).map(Path)
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 SQLITE = st.builds(Sqlite, PATHS, WORDS, st.tuples(WORDS))
 POSTGRESQL = st.builds(Postgresql, PATHS, PATHS, st.integers(1, 65535))
 PROMETHEUS = st.builds(Prometheus, WORDS, PATHS, WORDS, st.none() | PATHS)
+PIECES = st.builds(Piece, WORDS, st.tuples(PATHS), st.tuples(WORDS), st.tuples(WORDS))
 PARTS = st.builds(
     Part,
     name=st.from_regex(r"[a-z][a-z0-9_]{0,30}", fullmatch=True),
@@ -26,6 +27,7 @@ PARTS = st.builds(
     prometheus=st.none() | PROMETHEUS,
     check=st.lists(WORDS, max_size=3).map(tuple),
     timeout_seconds=st.floats(1, 86400),
+    pieces=st.lists(PIECES, max_size=2).map(tuple),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(-1e9, 1e9) | WORDS,
@@ -34,7 +36,10 @@ JSON = st.recursive(
 )
 FACTS = st.dictionaries(WORDS, st.dictionaries(WORDS, JSON, max_size=3), max_size=3)
 MANIFESTS = st.builds(Manifest, PARTS, WORDS, st.floats(0, 4e9), FACTS, WORDS)
-each_in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+# A busy disk is no mistake of what is read.
+each_in_one_folder = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @each_in_one_folder

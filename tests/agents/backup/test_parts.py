@@ -47,6 +47,37 @@ def test_a_bad_file_is_named_and_the_others_are_read(tmp_path: Path, text: str, 
     assert all("shop.yml" in problem for problem in problems)
 
 
+def test_pieces_of_several_roles_are_one_part(tmp_path: Path) -> None:
+    web = "piece: web\npaths: [/etc/web]\nunits: [web.service]\ncheck: [web, -t]\n"
+    write(tmp_path, "etc-web.yml", f"name: etc\n{web}")
+    write(tmp_path, "etc-dns.yml", "name: etc\npiece: dns\npaths: [/etc/dns, /etc/web]\n")
+    write(tmp_path, "etc-bad.yml", "name: etc\npiece: bad\npaths: [etc]\n")
+    (part,), (problem,) = read(tmp_path)
+    assert (part.name, part.piece, part.units) == ("etc", "", ("web.service",))
+    assert part.paths == (Path("/etc/dns"), Path("/etc/web"))
+    assert [one.name for one in part.pieces] == ["dns", "web"]
+    assert part.checks == [("web", "-t")]
+    assert problem.startswith("etc-bad.yml: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("etc-web.yml", "piece: dns\npaths: [/a]\n", "etc-dns is another name than the file's"),
+        ("etc-web.yml", "piece: we-b\npaths: [/a]\n", "be of a-z"),
+        ("etc-web.yml", "piece: web\npaths: [/a]\nexclude: [b]\n", "paths, units and check"),
+        ("etc.yml", "paths: [/a]\n", "etc is a whole part, which has no pieces"),
+    ],
+)
+def test_a_piece_that_is_none_is_named(tmp_path: Path, file: str, text: str, why: str) -> None:
+    write(tmp_path, "etc-all.yml", "name: etc\npiece: all\npaths: [/etc/all]\n")
+    write(tmp_path, file, f"name: etc\n{text}")
+    (part,), (problem,) = read(tmp_path)
+    assert part.paths == (Path("/etc/all"),)
+    assert problem.startswith(f"{file}: ")
+    assert why in problem
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop.yml").write_bytes(b"name: \xff\n")
     assert "shop.yml: is not UTF-8" in read(tmp_path)[1][0]

@@ -1,4 +1,4 @@
-"""A restore that is ended by kill -9, at each moment before and after each of its steps."""
+"""A restore that is ended by kill -9 or Ctrl-C, at each moment around each of its steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from restore_stage import RestoreStage, prepared
 
 from lookout.backup.restore import journal
+from lookout.backup.restore.context import AS_BEFORE, NEITHER, UNTOUCHED
 from lookout.kit.files import write_atomically
 
 # Each step of two parts, and the moments before and after each time that one is written down
@@ -45,6 +46,28 @@ def killed(host: RestoreStage, moment: int, *argv: str) -> bool:
         return True
     assert os.WEXITSTATUS(status) == 0
     return False
+
+
+def interrupted(host: RestoreStage, moment: int, *argv: str) -> tuple[int, str]:
+    """Call it, and send it one real SIGINT at a moment; exit status and what it said."""
+    left = [moment]
+
+    def pass_by(*_: object) -> None:
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        left[0] -= 1
+
+    def watched(*arguments: Any) -> None:
+        pass_by()
+        write_atomically(*arguments)
+        pass_by()
+
+    host.book.before = pass_by
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "write_atomically", watched)
+        status, said = host.call(*argv)
+    host.book.before = lambda _step: None
+    return status, said
 
 
 def state(host: RestoreStage) -> tuple[str, str, bool, bool]:
@@ -107,3 +130,40 @@ def test_the_way_back_from_one_that_had_ended_is_killed(tmp_path: Path) -> None:
         assert "--undo" in said
     assert host.call("--undo") == (0, "")
     assert state(host) == ("since", "since", True, True)
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_whoever_interrupts_is_told_what_is_now_and_nothing_is_half_done(
+    tmp_path: Path, moment: int
+) -> None:
+    host = prepared(tmp_path)
+    status, said = interrupted(host, moment, "latest", "--yes")
+    assert not (tmp_path / "work/restore").exists() or "--resume" in said
+    if "nothing was touched" in said:
+        assert (status, host.kept()) == (UNTOUCHED, [])
+        assert state(host) == ("since", "since", True, True)
+    elif "--resume" in said:
+        assert status == NEITHER
+        assert said.startswith("interrupted. Now: alpha ")
+        assert host.call("--undo") == (0, "")
+        assert state(host) == ("since", "since", True, True)
+    elif status:
+        assert status == AS_BEFORE
+        first = "saved" if "alpha is restored" in said else "since"
+        assert state(host) == (first, "since", True, True)
+        assert ("--undo" in said) == (first == "saved") == bool(host.kept())
+    else:
+        # It was over.
+        assert state(host) == ("saved", "saved", True, True)
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_whoever_interrupts_the_way_back_can_go_on_with_it(tmp_path: Path, moment: int) -> None:
+    host = prepared(tmp_path)
+    assert host.call("latest", "--yes") == (0, "")
+    status, said = interrupted(host, moment, "--undo")
+    if status:
+        assert (status, "`lookout-restore --undo` goes on with it" in said) == (NEITHER, True)
+        assert host.call("--undo") == (0, "")
+    assert state(host) == ("since", "since", True, True)
+    assert host.kept() == []

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lookout.backup.parts import Part, Postgresql, Prometheus, Sqlite
+from lookout.backup.parts import Part, Piece, Postgresql, Prometheus, Sqlite
 from lookout.backup.restic import Snapshot
 from lookout.backup.restore import plan
 from lookout.backup.restore.choice import ChoiceError
 from lookout.backup.restore.context import sources_of
 from lookout.backup.restore.journal import Entry
 from lookout.backup.sources.postgresql import PostgresqlSource
+from lookout.backup.sources.postgresql_server import Server
 
 OLD = Postgresql(Path("/usr/lib/postgresql/15/bin"), Path("/run/postgresql"))
 NEW = Postgresql(Path("/usr/lib/postgresql/17/bin"), Path("/run/postgresql"), 5433)
@@ -105,3 +106,52 @@ def test_a_full_disk_is_told_by_what_is_needed(tmp_path: Path) -> None:
     assert list(plan.room([item(part(paths=(live,)))], tmp_path)) == []
     (said,) = plan.room([item(part(paths=(live,)), 1 << 50)], tmp_path)
     assert "GiB free, and 3145728.1 GiB are needed" in said
+
+
+def test_a_server_of_databases_needs_room_where_its_data_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setattr(plan, "_device", lambda path: 2 if path == data else 1)
+    monkeypatch.setattr(plan, "_free", lambda _path: 1 << 30)
+    items = [item(part(postgresql=NEW))]
+    assert list(plan.room(items, tmp_path, [(data, 900 << 20)])) == []
+    assert list(plan.room(items, tmp_path, [(data, 1000 << 20)])) == [
+        f"the filesystem of {data} has 1.0 GiB free, and 1.0 GiB are needed"
+    ]
+
+
+def test_how_much_room_a_server_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = '{"data": "/srv/pg", "log_bytes": 1000}'
+    monkeypatch.setattr(Server, "execute", lambda *_: [asked])
+    databases = {"shop": {"bytes": 700}, "big": {"bytes": 5000}}
+    facts = {"bytes": 9000, "databases": databases}
+    # What is loaded goes through the log of changes, up to its size.
+    assert PostgresqlSource(NEW).room(facts) == (Path("/srv/pg"), 10000)
+    assert PostgresqlSource(NEW, databases=("shop",)).room(facts) == (Path("/srv/pg"), 1400)
+    # Nobody noted the size of each, in a copy of an older version.
+    old = {"bytes": 9000, "databases": {"shop": {}}}
+    assert PostgresqlSource(NEW, databases=("shop",)).room(old) == (Path("/srv/pg"), 10000)
+
+
+def test_of_a_part_of_pieces_those_are_left_that_the_paths_are_of() -> None:
+    web, prober = Path("/etc/web"), Path("/etc/default/prober")
+    whole = part(
+        paths=(web, prober),
+        units=("web.service", "prober.service"),
+        pieces=(
+            Piece("web", (web,), ("web.service",), ("web", "-t")),
+            Piece("prober", (prober,), ("prober.service",)),
+        ),
+    )
+    assert whole.checks == [("web", "-t")]
+    one = plan.narrowed(whole, web / "users", "")
+    assert (one.paths, one.units, one.checks) == (
+        (web / "users",),
+        ("web.service",),
+        [("web", "-t")],
+    )
+    found, notes = plan.fitting(whole, part(paths=(prober,)))
+    assert (found.paths, found.units, found.checks) == ((prober,), ("prober.service",), [])
+    assert notes == (f"{web} is not in the snapshot: it stays as it is",)

@@ -119,6 +119,35 @@ def test_what_the_repository_damaged_is_not_put(real_stage: Stage, restore: Rest
     assert data.read_text() == "since"
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "says"),
+    [
+        # The check judges the copy, and once more what has taken its place.
+        (1, 1, "lookout-restore: interrupted, nothing was touched\n"),
+        (2, 3, "shop: it was interrupted. Now: shop is as it was before\n"),
+    ],
+)
+def test_an_interruption(
+    real_stage: Stage, restore: Restore, asked: int, status: int, says: str
+) -> None:
+    data, count = real_stage.root / "data", real_stage.root / "count"
+    data.write_text("saved")
+    script = (
+        f"echo >> {count}; [ $(wc -l < {count}) -ne {asked} ] || {{ kill -INT $PPID; sleep 9; }}"
+    )
+    part = {"name": "shop", "paths": [str(data)], "check": ["sh", "-c", script]}
+    (real_stage.options.parts_dir / "shop.yml").write_text(json.dumps(part))
+    assert real_stage.run(sources=sources.of) == 0
+    data.write_text("since")
+    done = restore("latest", "--yes")
+    assert (done.returncode, done.stderr.endswith(says)) == (status, True), done.stderr
+    assert data.read_text() == "since"
+    work = real_stage.options.stage_dir.parent
+    assert not (work / "restore").exists()
+    assert not list((work / "aside").glob("*"))
+    assert not list(real_stage.root.glob(".*lookout*"))
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 

@@ -151,7 +151,12 @@ def test_the_check_judges_the_copy_and_what_is_live(host: RestoreStage, tmp_path
     host.part("alpha", check=f"[grep, -q, else, '{place}']")
     status, said = host.call("latest", "alpha", "--yes")
     assert status == UNTOUCHED
-    assert "the copy of alpha is bad: the check `grep` ended with 1" in said
+    assert "the copy of alpha is bad: the check grep ended with 1" in said
+    # A program that is gone says nothing against the copy.
+    host.part("alpha", check="[/nonexistent/checker]")
+    status, said = host.call("latest", "alpha", "--yes")
+    assert status == UNTOUCHED
+    assert "the copy of alpha cannot be judged here: its check `/nonexistent/checker` is" in said
     # The copy has no brother; what is live has.
     host.part("alpha", check=f"[sh, -c, 'test {{files}} != / || grep -q else {place}']")
     status, said = host.call("latest", "alpha", "--yes")

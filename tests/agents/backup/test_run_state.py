@@ -15,7 +15,9 @@ from lookout.backup.state import PartState, State, StateError, dump, load, metri
 TIMES = st.floats(0, 4e9)
 SIZES = st.integers(0, 1 << 50)
 PARTS = st.builds(PartState, TIMES, TIMES, SIZES, SIZES, st.integers(-1, 255))
-STATES = st.builds(State, TIMES, TIMES, TIMES, st.dictionaries(st.from_regex(r"[a-z]+"), PARTS))
+STATES = st.builds(
+    State, TIMES, TIMES, TIMES, st.dictionaries(st.from_regex(r"[a-z]+"), PARTS), st.booleans()
+)
 
 
 @given(STATES)
@@ -73,11 +75,13 @@ def test_it_is_kept_in_a_file_that_others_do_not_read(tmp_path: Path) -> None:
 
 
 def test_a_part_that_was_never_saved_has_its_failure_alone() -> None:
-    registry = metrics(State(5.0, 0.0, 1.0, {"shop": PartState(exit_code=3)}))
+    registry = metrics(State(5.0, 0.0, 1.0, {"shop": PartState(exit_code=3)}), 3600.0)
     shown = {(s.name, s.labels.get("part")): s.value for m in registry.collect() for s in m.samples}
     assert shown == {
         ("lookout_backup_last_attempt_timestamp_seconds", None): 5.0,
         ("lookout_backup_duration_seconds", None): 1.0,
+        ("lookout_backup_running", None): 0.0,
+        ("lookout_backup_time_limit_seconds", None): 3600.0,
         ("lookout_backup_part_duration_seconds", "shop"): 0.0,
         ("lookout_backup_part_exit_code", "shop"): 3.0,
     }

@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -175,6 +176,31 @@ def test_a_file_that_vanishes_meanwhile_is_not_there(
     facts = source.describe(stage)
     assert not [path for path in facts["entries"] if path.endswith("/run")]
     assert problems(source, stage, facts) == []
+
+
+@pytest.mark.parametrize("times", [2, 99])
+def test_a_file_that_changes_meanwhile_is_copied_again_and_never_half(
+    source: FilesSource, stage: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    log, left = source.paths[0] / "shop.log", [b"more\n"] * times
+    log.write_bytes(b"first\n")
+    copies = shutil.copyfileobj
+
+    def busy(reads: IO[bytes], writes: IO[bytes], length: int) -> None:
+        copies(reads, writes, length)
+        if Path(writes.name).name == "shop.log" and left:
+            with log.open("ab") as file:
+                file.write(left.pop())
+
+    monkeypatch.setattr(shutil, "copyfileobj", busy)
+    monkeypatch.setattr(trees, "PAUSES", (0.01, 0.01, 0.0))
+    monkeypatch.setattr(trees, "_cloned", lambda *_: False)
+    if times > len(trees.PAUSES):
+        with pytest.raises(SourceError, match=r"shop[.]log changed every time .*exclude"):
+            source.save(stage)
+    else:
+        source.save(stage)
+        assert in_stage(stage, log).read_bytes() == b"first\n" + b"more\n" * times
 
 
 def test_what_is_put_back_can_be_undone(source: FilesSource, stage: Path, tmp_path: Path) -> None:

@@ -87,6 +87,33 @@ def test_the_superuser_of_a_new_server_keeps_its_name_and_gets_no_password() -> 
     assert "postgres" not in made
 
 
+SAID = {
+    "psql": """psql:<stdin>:2: ERROR:  syntax error at or near "login"
+LINE 1: alter role shop password 'canary' login login
+                                          ^
+""",
+    "pg_restore": """pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 3356; 1418 16401 USER MAPPING shop SERVER other postgres
+pg_restore: error: could not execute query: ERROR:  server "other" does not exist
+Command was: CREATE USER MAPPING FOR shop SERVER other OPTIONS (
+    password 'canary',
+    "user" 'shop'
+);
+""",
+    "rows": """pg_restore: error: could not execute query: ERROR:  duplicate key value
+DETAIL:  Key (name)=(canary) already exists.
+CONTEXT:  COPY people, line 2
+""",
+}
+
+
+@pytest.mark.parametrize("program", SAID)
+def test_what_failed_is_said_without_the_password_that_stands_in_it(program: str) -> None:
+    said = servers.complaint(SAID[program])
+    assert "canary" not in said
+    assert re.search(r"syntax error|server \"other\" does not exist|duplicate key", said)
+
+
 @pytest.mark.parametrize(
     ("properties", "said"),
     [

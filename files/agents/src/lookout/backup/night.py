@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,9 +14,20 @@ from typing import TypeVar
 
 from lookout.backup.bounded import BoundedError, bounded
 from lookout.backup.options import RunOptions
-from lookout.backup.parts import Part, read
+from lookout.backup.parts import NAME, Part, read
 from lookout.backup.reach import Client, Status, StoreError, patiently
-from lookout.backup.restic import GOOD, RECORD, Repository, ResticError, passes
+from lookout.backup.restic import (
+    GOOD,
+    NAMES,
+    PARTIAL,
+    RECORD,
+    UNFINISHED,
+    WHOLE,
+    Repository,
+    ResticError,
+    is_locked,
+    passes,
+)
 from lookout.backup.save import MEBIBYTE, Outcome, Saver, clear, empty, human
 from lookout.backup.state import NOT_COPIED, State
 
@@ -27,8 +39,12 @@ _MEASURE_SECONDS = 120.0
 _ASK_SECONDS = 300.0
 # Of data that the repository has already: as much may be new. What it compresses is on top.
 _NEW_SHARE = 0.1
-# The tag of a record of chosen parts alone
-PARTIAL = "partial"
+NO_PARTS = (
+    "no part is registered in {}, and there were some when site.yml ran last: let it run for this "
+    "host, which writes them anew, or says that there is nothing to save"
+)
+# restic's files have 16 MiB, and there may be one on the way for each processor.
+_PACK_BYTES = 64 * MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,10 @@ class Night:
 
     def save(self, work: Plan) -> Result:
         """Save all parts; what cannot be saved is in the result, and never raised."""
+        if not work.parts and not work.broken:
+            if self._options.has_parts:
+                return Result({}, NO_PARTS.format(self._options.parts_dir), store=False)
+            log.info("no role has registered a part on this host: there is nothing to save")
         broken = {name: Outcome(problem=why) for name, why in work.broken.items()}
         for why in work.broken.values():
             log.error("a part is not known: %s", why)
@@ -175,7 +195,13 @@ class Night:
                 raise BoundedError("no time is left: the parts before it took all of it")
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
-            outcome = Outcome(problem=str(error), seconds=time.monotonic() - started)
+            outcome = Outcome(
+                problem=str(error) + self._full(),
+                begun=left > 0,
+                seconds=time.monotonic() - started,
+            )
+        if outcome.exit_code not in (0, NOT_COPIED):
+            outcome = replace(outcome, problem=outcome.problem + self._full())
         self._clear(part)
         if outcome.exit_code:
             log.error("part %s: NOT saved: %s", part.name, outcome.problem)
@@ -185,6 +211,16 @@ class Night:
                 part.name, outcome.seconds, outcome.snapshot[:8], human(outcome.added_bytes),
             )  # fmt: skip
         return outcome
+
+    def _full(self) -> str:
+        """Whether the store has got full: restic tries for a while whether that passes, and may be
+        ended meanwhile; what it says last is not that.
+        """
+        free = self._client.free_bytes(self._saver.host)
+        reserve = self._options.reserve_megabytes * MEBIBYTE
+        if free is None or free >= max(reserve, _PACK_BYTES):
+            return ""
+        return f"; the store is full: {human(free)} are free"
 
     def _clear(self, part: Part) -> None:
         """What a part that was ended at its limit could not take away itself."""
@@ -204,7 +240,10 @@ class Night:
             "parts": {name: asdict(outcome) for name, outcome in outcomes.items()},
         }
         try:
-            tags = [RECORD, *([PARTIAL] if work.partial else [])]
+            tags = [RECORD, PARTIAL if work.partial else WHOLE]
+            # A file with another name is no part's, and restic would take its comma for two tags.
+            tags += [f"{NAMES}{name}" for name in outcomes if re.fullmatch(NAME, name)]
+            tags += [UNFINISHED] if any(one.begun for one in outcomes.values()) else []
             tags += [f"{GOOD}{one}" for one in self._ids(outcomes, repository)]
             folder.mkdir(mode=0o700)
             text = json.dumps(record, indent=1, sort_keys=True)
@@ -229,7 +268,13 @@ class Night:
         return found
 
     def _ask(self, what: Callable[[], T]) -> T:
-        return patiently(what, passes, self._saver.pauses)
+        until = max(self._until, time.monotonic() + _ASK_SECONDS)
+        return patiently(
+            what,
+            passes,
+            self._saver.pauses,
+            waits=lambda error: is_locked(error) and time.monotonic() < until,
+        )
 
     @staticmethod
     def _none(work: Plan, why: str) -> dict[str, Outcome]:

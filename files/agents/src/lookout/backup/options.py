@@ -52,6 +52,8 @@ class RunOptions(BackupOptions):
     state_file: Path = Path("/var/lib/lookout/backup/state.json")
     lock_file: Path = Path("/var/lib/lookout/backup/lock")
     metrics_file: Path = Path("/var/lib/prometheus/node-exporter/backup.prom")
+    # Whether there have to be any
+    has_parts: bool = True
     # All parts together; each has a limit of its own besides.
     timeout_seconds: float = option(6 * 3600.0, at_least=1, at_most=86400)
     # What a copy has to leave free for the services, and a backup at the store

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from lookout.backup.options import BackupOptions
 from lookout.backup.restic import Repository, ssh
+from lookout.backup.sources import commands
 
 log = logging.getLogger("lookout.backup")
 T = TypeVar("T")
@@ -46,17 +47,23 @@ def patiently(
     passes: Callable[[Exception], bool],
     pauses: Sequence[float],
     sleep: Callable[[float], None] = time.sleep,
+    waits: Callable[[Exception], bool] = lambda _: False,
 ) -> T:
-    """What `what` returns, asked again after each of the pauses where the failure may pass."""
-    for pause in pauses:
+    """What `what` returns, asked again after each of the pauses where the failure may pass.
+
+    And after the last one again and again, as long as `waits` says so of it.
+    """
+    left = iter(pauses)
+    pause = None
+    while True:
         try:
             return what()
         except Exception as error:
-            if not passes(error):
+            pause = next(left, pause if waits(error) else None) if passes(error) else None
+            if pause is None:
                 raise
             log.warning("%s; once more in %.0f s", error, pause)
-            sleep(pause)
-    return what()
+        sleep(pause)
 
 
 class Client:
@@ -78,6 +85,13 @@ class Client:
             self._pauses,
         )
 
+    def free_bytes(self, host: str) -> int | None:
+        """Free space of the store, asked once; None where it does not say."""
+        try:
+            return self._ask(host).free_bytes
+        except StoreError:
+            return None
+
     def _ask(self, host: str) -> Status:
         address = self._options.store.address
         try:
@@ -93,7 +107,7 @@ class Client:
             raise UnreachableError(
                 f"the store {address} did not answer within {_ANSWER_SECONDS} s"
             ) from error
-        said = " / ".join(done.stderr.strip().splitlines()[-3:]) or "it said nothing"
+        said = commands.said(done.stderr)
         if done.returncode == _NOT_CONNECTED and _NOT_LET_IN.search(done.stderr):
             raise StoreError(
                 f"the store {address} does not take this host's key, or is not it: {said}"

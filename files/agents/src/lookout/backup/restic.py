@@ -21,8 +21,12 @@ log = logging.getLogger("lookout.backup")
 # Exit statuses of restic that mean something; only the first is a success.
 SAVED, FAILED, INCOMPLETE = 0, 1, 3
 # What a snapshot is tagged with: part=NAME and bytes=SIZE of the copy; the record of a run with
-# `record`, and good=ID of each part that was saved.
-PART, BYTES, RECORD, GOOD = "part=", "bytes=", "record", "good="
+# `record`, names=PART of each part that it was about, good=ID of each that was saved, and `whole`
+# or `partial`: whether it was about all parts that the host has, or chosen ones.
+PART, BYTES, RECORD, NAMES, GOOD = "part=", "bytes=", "record", "names=", "good="
+WHOLE, PARTIAL = "whole", "partial"
+# Of the record of a run that left an upload behind for the next one to go on with
+UNFINISHED = "unfinished"
 # What restic says when the way to the store broke, or when somebody prunes: it passes.
 _PASSES = re.compile(
     r"error talking HTTP to rclone|rclone (exited|stdio connection)|unexpected EOF|ssh: connect"
@@ -42,6 +46,11 @@ class ResticError(Exception):
 def passes(error: Exception) -> bool:
     """Whether another try may succeed: the way broke, or the repository was locked."""
     return isinstance(error, ResticError) and bool(_PASSES.search(str(error)))
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether the store is looking after the repository, which takes as long as it takes."""
+    return isinstance(error, ResticError) and "repository is already locked" in str(error)
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,11 @@ class Snapshot:
     def good(self) -> tuple[str, ...]:
         """Of the record of a run: the snapshots that were saved without an error."""
         return tuple(tag.removeprefix(GOOD) for tag in self.tags if tag.startswith(GOOD))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the record of a run: the parts that it was about, saved or not."""
+        return tuple(tag.removeprefix(NAMES) for tag in self.tags if tag.startswith(NAMES))
 
 
 @dataclass(frozen=True)

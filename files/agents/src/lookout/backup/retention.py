@@ -1,81 +1,75 @@
 """Which snapshots may go: decided from their times alone, so that it can be tried on any history.
 
-The window is counted back from the newest good snapshot of each part, and never from a clock that
-is ahead of it: backups that stopped, and a clock that jumps, make nothing old.
+A snapshot goes once good ones of its part came after it on more nights than are kept. The nights
+are those of the store: a snapshot is no older than its arrival there, whatever date its host wrote
+into it. Backups that stopped, a clock that jumps, and a score of snapshots that somebody forges in
+one night make nothing old.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
-from lookout.backup.restic import RECORD, Snapshot
+from lookout.backup.records import good, named
+from lookout.backup.restic import PART, RECORD, Snapshot
 
 DAY_SECONDS = 86400.0
 
-
-@dataclass(frozen=True)
-class Rule:
-    """How long snapshots are kept."""
-
-    keep_days: int
-    keep_last: int
-
-
-def good_ids(snapshots: Iterable[Snapshot]) -> set[str]:
-    """The snapshots that a record says were saved without an error, as it names them."""
-    return {one for snapshot in snapshots for one in snapshot.good}
-
-
-def named(snapshot: Snapshot) -> str:
-    """The id by which records name it."""
-    return snapshot.original or snapshot.id
+# When the store got each snapshot, by the id by which records name it: seconds since 1970
+Arrivals = Mapping[str, float]
 
 
 def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]:
     """When the newest good snapshot of each part was made; what is dated ahead does not count."""
-    good = good_ids(snapshots)
-    newest: dict[str, float] = {}
+    # The oldest first: the last one of each part remains.
+    return {one.part: one.time for one in good(snapshots) if one.time <= now}
+
+
+def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float) -> dict[str, int]:
+    """By id: on how many nights good snapshots of its part came after this one; records after one.
+
+    A night is a day back from `now`, and counts for a good one when the store was told that it is
+    good: old ones that are bad must not be many nights at once. What is dated ahead, or came ahead
+    by a clock of the store that was wrong, is not among them, and counts for nothing.
+    """
+    # Of two clocks that differ, the one that keeps it longer. Of an unknown arrival: now.
+    ages = {one.id: now - max(one.time, arrivals.get(named(one), now)) for one in snapshots}
+    told: dict[str, float] = {}
     for one in snapshots:
-        if one.part and named(one) in good and one.time <= now:
-            newest[one.part] = max(one.time, newest.get(one.part, one.time))
-    return newest
+        for id_ in one.good if ages[one.id] >= 0 else ():
+            told[id_] = max(ages[one.id], told.get(id_, 0.0))
+    of_kind: dict[str, list[Snapshot]] = defaultdict(list)
+    for one in snapshots:
+        if ages[one.id] >= 0 and (one.part or RECORD in one.tags):
+            of_kind[PART + one.part if one.part else RECORD].append(one)
+    after = {}
+    for kind, ones in of_kind.items():
+        # Its own age, and for how long it counts
+        counting = [
+            (age, age if kind == RECORD else min(age, told[named(one)]))
+            for one in ones
+            for age in [ages[one.id]]
+            if kind == RECORD or named(one) in told
+        ]
+        for one in ones:
+            nights = {since // DAY_SECONDS for age, since in counting if age < ages[one.id]}
+            after[one.id] = len(nights)
+    return after
 
 
-def forgettable(snapshots: Collection[Snapshot], rule: Rule, now: float) -> list[Snapshot]:
+def forgettable(
+    snapshots: Collection[Snapshot], arrivals: Arrivals, keep_days: int, now: float
+) -> list[Snapshot]:
     """What is to be forgotten, the oldest first; `now` is in seconds since 1970.
 
-    Of a part all stays as long as it has no good snapshot; after that goes what is older than the
-    window, unless it is one of the newest good ones. A record goes when all that it names is gone.
-    What carries neither a part nor the mark of a record is nobody's of ours, and stays.
+    So a good snapshot that n good ones have come after stays for `keep_days` less n more days of
+    the store's clock, whatever its host adds meanwhile. A record goes only when all that it names
+    is gone. What carries neither a part nor the mark of a record is nobody's of ours, and stays.
     """
-    good = good_ids(snapshots)
-    going: list[Snapshot] = []
-    for part, newest in newest_good(snapshots, now).items():
-        made = [one for one in snapshots if one.part == part and one.time <= now]
-        kept = sorted((one.time, one.id) for one in made if named(one) in good)[-rule.keep_last :]
-        held = {id_ for _, id_ in kept}
-        before = min(now, newest) - rule.keep_days * DAY_SECONDS
-        going += [one for one in made if one.time < before and one.id not in held]
-    going += _records(snapshots, {named(one) for one in going}, rule, now)
+    after = nights_after(snapshots, arrivals, now)
+    old = [one for one in snapshots if after.get(one.id, 0) > keep_days]
+    going = [one for one in old if one.part]
+    staying = {named(one) for one in snapshots} - {named(one) for one in going}
+    going += [one for one in old if not one.part and not staying.intersection(one.good)]
     return sorted(going, key=lambda one: (one.time, one.id))
-
-
-def _records(
-    snapshots: Collection[Snapshot], gone: Collection[str], rule: Rule, now: float
-) -> list[Snapshot]:
-    """The records that are older than the window and name nothing that stays."""
-    newest = max(newest_good(snapshots, now).values(), default=None)
-    if newest is None and not any(one.part for one in snapshots):
-        # A host that has nothing to save says so every night: its records name nothing.
-        told = (one.time for one in snapshots if RECORD in one.tags and one.time <= now)
-        newest = max(told, default=None)
-    if newest is None:
-        return []
-    before = min(now, newest) - rule.keep_days * DAY_SECONDS
-    staying = {named(one) for one in snapshots}.difference(gone)
-    return [
-        one
-        for one in snapshots
-        if RECORD in one.tags and one.time < before and not staying.intersection(one.good)
-    ]

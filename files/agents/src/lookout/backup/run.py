@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from lookout.backup import sources, table
 from lookout.backup import state as states
-from lookout.backup.night import Night, Plan, Result, plan
+from lookout.backup.night import NO_PARTS, Night, Plan, Result, plan
 from lookout.backup.options import RunOptions
 from lookout.backup.reach import Client, StoreError
 from lookout.backup.restic import ResticError
@@ -98,7 +98,9 @@ def after(state: State, result: Result, work: Plan, now: float, seconds: float) 
     if work.partial:
         # It says nothing of the host as a whole.
         return state
-    state = replace(state.only(result.outcomes), duration_seconds=seconds)
+    if result.outcomes or not result.problem:
+        state = state.only(result.outcomes)
+    state = replace(state, duration_seconds=seconds)
     return state if result.failed or result.problem else replace(state, last_success=now)
 
 
@@ -134,16 +136,16 @@ def run(config: RunOptions, kit: Kit, client: Client, saver: Saver) -> int:
         work = replace(work, parts=(), broken={part.name: why for part in work.parts} | work.broken)
     state = former.begin(now)
     if work.partial:
-        state = replace(state, last_attempt=former.last_attempt)
+        state = replace(state, last_attempt=min(former.last_attempt, now))
     _keep(config, state)
     log.info("the backup begins: %s", ", ".join(part.name for part in work.parts) or "no part")
     result = Night(config, client, saver, state).save(work)
     seconds = time.monotonic() - started
-    _keep(config, after(state, result, work, now, seconds))
+    _keep(config, replace(after(state, result, work, now, seconds), running=False))
     status = status_of(result)
-    if status == ALL_SAVED:
+    if status == ALL_SAVED and result.outcomes:
         log.info("all %d parts are saved, in %.0f s", len(result.outcomes), seconds)
-    else:
+    elif status != ALL_SAVED:
         text = message(config.instance, result)
         log.error("%s", text)
         kit.reports.message(text, fingerprint=("backup", config.instance))
@@ -154,7 +156,7 @@ def _keep(config: RunOptions, state: State) -> None:
     """State and metrics; that they cannot be written is no reason not to save."""
     try:
         states.save(state, config.state_file)
-        write_textfile(states.metrics(state), config.metrics_file)
+        write_textfile(states.metrics(state, config.timeout_seconds), config.metrics_file)
     except OSError as error:
         log.error("state and metrics could not be written: %s", error)
 
@@ -199,6 +201,8 @@ def serve(config: RunOptions, kit: Kit) -> int:
 def _dry_run(config: RunOptions, kit: Kit, client: Client, saver: Saver) -> int:
     work = plan(config.parts_dir, kit.arguments.part)
     state, _ = states.load(config.state_file)
+    if config.has_parts and not work.parts and not work.broken:
+        raise StoreError(NO_PARTS.format(config.parts_dir))
     night = Night(config, client, saver, state)
     needs = night.measure(work.parts)
     print(table.plan(work, needs, state))

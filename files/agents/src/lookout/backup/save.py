@@ -13,16 +13,16 @@ from pathlib import Path
 from lookout.backup.manifest import Manifest
 from lookout.backup.parts import Part
 from lookout.backup.reach import patiently
-from lookout.backup.restic import BYTES, PART, Repository, ResticError, Saved, passes
-from lookout.backup.sources import Source, SourceError
+from lookout.backup.restic import BYTES, PART, Repository, ResticError, Saved, is_locked, passes
+from lookout.backup.sources import Source, SourceError, commands
 from lookout.backup.state import NOT_COPIED
 from lookout.kit.config import ConfigError
 
 log = logging.getLogger("lookout.backup")
 
 MEBIBYTE = 1 << 20
-# Of what a command said, for the log
-_MOST_LINES = 10
+# Of its time a part waits so long for the store, which may be looking after the repository.
+_WAIT_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Outcome:
     added_bytes: int = 0
     snapshot: str = ""
     seconds: float = 0.0
+    # Whether it was not saved, and some of it may be at the store already
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,29 @@ class Saver:
     def save(self, part: Part, repository: Repository) -> Outcome:
         """Copy the part, and save the copy. Never raises for what is wrong with the part."""
         started, stage = time.monotonic(), self.stage_dir / part.name
-        size, saved, code, problem = 0, Saved("", 0), 0, ""
+        size, saved, code, problem, begun = 0, Saved("", 0), 0, "", False
+        # Not to its very end, so that it can still say what it waited for
+        until = started + part.timeout_seconds * _WAIT_SHARE
         try:
             size = self._copy(part, stage)
             log.info("part %s: %s copied in %.0f s", part.name, human(size), _since(started))
             saved = patiently(
-                lambda: self._keep(part, stage, size, repository), passes, self.pauses
+                lambda: self._keep(part, stage, size, repository),
+                passes,
+                self.pauses,
+                waits=lambda error: is_locked(error) and time.monotonic() < until,
             )
         except ResticError as error:
-            code, problem = error.status, str(error)
+            code, problem, begun = error.status, str(error), True
         except (SourceError, OSError, subprocess.SubprocessError, ConfigError) as error:
-            code, problem = NOT_COPIED, str(error) or type(error).__name__
+            code, problem = NOT_COPIED, (str(error) or type(error).__name__) + self._full()
         finally:
             # At once, and not at the end of the run: the copies of all parts would need room side
             # by side, hold secrets, and their hard links keep samples that Prometheus deleted.
             empty(stage)
-        return Outcome(code, problem, size, saved.added_bytes, saved.snapshot, _since(started))
+        return Outcome(
+            code, problem, size, saved.added_bytes, saved.snapshot, _since(started), begun
+        )
 
     def _copy(self, part: Part, stage: Path) -> int:
         """Fill the part's stage; the size of what is in it."""
@@ -101,6 +110,11 @@ class Saver:
                 f"which {human(self.reserve_bytes)} are to stay free"
             )
 
+    def _full(self) -> str:
+        """Whether the stage has got full: not every program that fails then says so, or where."""
+        free = shutil.disk_usage(self.stage_dir).free
+        return f"; {self.stage_dir} is full: {human(free)} are free" if free < MEBIBYTE else ""
+
     @staticmethod
     def _keep(part: Part, stage: Path, size: int, repository: Repository) -> Saved:
         # Blocks of samples never change, but each hard link to one changes its ctime: without
@@ -114,22 +128,11 @@ def _prepare(part: Part) -> None:
     """Run the command of the part that comes before the copy."""
     if not part.prepare:
         return
-    done = subprocess.run(
-        list(part.prepare),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        timeout=part.timeout_seconds,
-        check=False,
-    )
-    last = done.stdout.strip().splitlines()[-_MOST_LINES:]
-    for line in last:
-        log.info("part %s: %s: %s", part.name, part.prepare[0], line)
-    if done.returncode != 0:
-        said = last[-1] if last else "it said nothing"
-        raise SourceError(f"{part.prepare[0]} ended with {done.returncode}: {said}")
+    ending = commands.attempt(part.prepare, part.timeout_seconds)
+    if ending.said:
+        log.info("part %s: %s: %s", part.name, part.prepare[0], ending.said)
+    if ending.problem:
+        raise SourceError(ending.problem)
 
 
 def empty(folder: Path) -> None:

@@ -68,7 +68,8 @@ def status(options: StoreOptions, host: str) -> dict[str, bool | int | str]:
 
 def command(folder: Path, *, may_write: bool) -> tuple[list[str], dict[str, str]]:
     """rclone's argument list for one repository, and what its environment has to say."""
-    argv = ["rclone", "serve", "restic", "--stdio", "--append-only"]
+    # Allocating a file on a full disk leaves an empty one, which append-only then never replaces.
+    argv = ["rclone", "serve", "restic", "--stdio", "--append-only", "--local-no-preallocate"]
     environment = {"PATH": "/usr/bin:/bin", "RCLONE_CONFIG": "/dev/null", "HOME": "/nonexistent"}
     if may_write:
         return [*argv, str(folder)], environment

@@ -42,6 +42,8 @@ class State:
     last_success: float = 0.0
     duration_seconds: float = 0.0
     parts: dict[str, PartState] = field(default_factory=dict)
+    # Also after one that was killed, until the next one
+    running: bool = False
 
     def begin(self, now: float) -> State:
         """A run begins. What is dated in the future, by a clock that was wrong, never was."""
@@ -50,7 +52,11 @@ class State:
             for name, part in self.parts.items()
         }
         return replace(
-            self, last_attempt=now, last_success=_past(self.last_success, now), parts=parts
+            self,
+            last_attempt=now,
+            last_success=_past(self.last_success, now),
+            running=True,
+            parts=parts,
         )
 
     def with_part(self, name: str, part: PartState) -> State:
@@ -84,6 +90,7 @@ def parse(text: str | bytes) -> State:
             _number(raw["last_success"]),
             _number(raw["duration_seconds"]),
             parts,
+            bool(raw.get("running")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StateError(f"{type(error).__name__}: {error}") from error
@@ -143,9 +150,13 @@ _PART = {
 }
 
 
-def metrics(state: State) -> CollectorRegistry:
+def metrics(state: State, time_limit_seconds: float) -> CollectorRegistry:
     """The metrics of a host, in a registry of their own."""
     registry = CollectorRegistry()
+    about = "Whether a backup has begun and not come to its end."
+    Gauge("lookout_backup_running", about, registry=registry).set(state.running)
+    about = "What a backup may take."
+    Gauge("lookout_backup_time_limit_seconds", about, registry=registry).set(time_limit_seconds)
     for name, (key, says, always) in _HOST.items():
         if always or state.last_success:
             gauge = Gauge(f"lookout_backup_{name}", says, registry=registry)

@@ -1,7 +1,8 @@
 """`python -m lookout.backup.store --config FILE`: look after all repositories, once a night.
 
-With `--look`, once an hour: say in the metrics whether the destination is there. With `--begin
-HOST`, which Ansible alone calls: make the repository of a host, or say its id.
+With `--look`, once an hour: say in the metrics whether the destination is there, and how old the
+backups in it are. With `--begin HOST`, which Ansible alone calls: make the repository of a host, or
+say its id.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ log = logging.getLogger("lookout.backup.store")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--look", action="store_true", help="only say how the destination is")
+    parser.add_argument("--look", action="store_true", help="only say what is there")
     parser.add_argument(
         "--begin", metavar="HOST", help="make its repository; the password on stdin"
     )
@@ -70,7 +71,7 @@ def serve(options: StoreOptions, kit: Kit) -> int:
         return _begin(options, kit)
 
     if kit.arguments.look:
-        return store_upkeep.look(options)
+        return store_upkeep.look(options, hosts())
 
     def tell(key: str, text: str) -> None:
         kit.reports.message(text, fingerprint=("backup_store", options.instance, key))

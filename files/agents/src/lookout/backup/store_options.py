@@ -27,8 +27,9 @@ class Copy:
     to: str = option(pattern=r"(/|sftp:|s3:).+", must="begin with /, sftp: or s3:")
     # Of a folder: what has to be mounted
     mount: Path | None = None
-    # Of sftp: where its host key is
+    # Of sftp: where its host key is, and its port
     known_hosts: Path | None = None
+    port: int = option(22, at_least=1, at_most=65535)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,8 @@ class StoreOptions(Options):
     identity: str
     metrics_file: Path
     state_file: Path
+    # Nights of good snapshots, of each part
     keep_days: int = option(30, at_least=1)
-    # Of each part, so many good snapshots stay, however old they are.
-    keep_last: int = option(7, at_least=1)
     # The data is read in so many nights.
     check_nights: int = option(7, at_least=1, at_most=255)
     # restic makes a new lock every five minutes: one that stays for so long has no owner.

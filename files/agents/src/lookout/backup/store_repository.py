@@ -23,6 +23,8 @@ END_SECONDS = 20
 # Identifiers of one `restic forget`: argument lists have an end.
 MOST_AT_ONCE = 200
 LOCKED = "already locked"
+# A check writes a lock: what a full disk says of the data is nothing.
+FULL = "no space left on device"
 
 
 class Clock:
@@ -180,7 +182,7 @@ def elsewhere(to: Copy, host: str, clock: Clock) -> Kept:
 
 def _sftp(to: Copy) -> list[str]:
     return [
-        *("ssh", "-F", "none", "-i", str(credential("copy_ssh_key"))),
+        *("ssh", "-F", "none", "-p", str(to.port), "-i", str(credential("copy_ssh_key"))),
         *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes"),
         *("-o", f"UserKnownHostsFile={to.known_hosts}", "-o", "GlobalKnownHostsFile=none"),
         *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15"),

@@ -28,6 +28,10 @@ class Part:
     snapshots: int = 0
     oldest: float | None = None
     newest_good: float | None = None
+    # Of good snapshots, after the oldest one
+    nights: int = 0
+    # Since when the host says that it has it no more
+    dropped: float | None = None
 
 
 @dataclass
@@ -41,11 +45,17 @@ class Notes:
     check_success: bool | None = None
     check_time: float | None = None
     prune_time: float | None = None
+    # On how many nights it was left out since, for an upload that is not done
+    unpruned: int = 0
     bytes: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
+    # Where the second copy is, and its id there
+    copy_to: str = ""
     copy_id: str = ""
     copy_time: float | None = None
     copy_check_time: float | None = None
+    # When the store got what the copy has
+    copy_arrivals: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +65,26 @@ class State:
     last_run: float | None = None
     last_success: float | None = None
     hosts: dict[str, Notes] = field(default_factory=dict)
+
+    def begin(self, now: float) -> None:
+        """A run begins. What is dated in the future, by a clock that was wrong, keeps nothing from
+        being done, and nothing quiet: what is due by it is due now, and its age counts from now.
+        """
+        self.last_run, self.last_success = now, _past(self.last_success, now)
+        for notes in self.hosts.values():
+            notes.tried = _due(notes.tried, now)
+            notes.copy_check_time = _due(notes.copy_check_time, now)
+            notes.check_time = _past(notes.check_time, now)
+            notes.prune_time = _past(notes.prune_time, now)
+            notes.copy_time = _past(notes.copy_time, now)
+
+
+def _past(moment: float | None, now: float) -> float | None:
+    return None if moment is None else min(moment, now)
+
+
+def _due(moment: float | None, now: float) -> float | None:
+    return None if moment is None or moment > now else moment
 
 
 def read(file: Path) -> State:
@@ -122,18 +152,14 @@ def publish(file: Path, state: State, room: Room | None) -> None:
             hosts,
             "copy_time",
         )
-    snapshots = gauge("snapshots", "Snapshots of a part.", "host", "part")
-    oldest = gauge("oldest_timestamp_seconds", "When the oldest was made.", "host", "part")
-    newest = gauge(
-        "newest_good_timestamp_seconds", "When the newest good one was made.", "host", "part"
-    )
-    for host, notes in hosts.items():
-        for name, part in notes.parts.items():
-            snapshots.labels(host, name).set(part.snapshots)
-            if part.oldest is not None:
-                oldest.labels(host, name).set(part.oldest)
-            if part.newest_good is not None:
-                newest.labels(host, name).set(part.newest_good)
+    for name, about, key in (
+        ("snapshots", "Snapshots of a part.", "snapshots"),
+        ("nights", "Nights of good ones after the oldest snapshot.", "nights"),
+        ("oldest_timestamp_seconds", "When the oldest was made.", "oldest"),
+        ("newest_good_timestamp_seconds", "When the newest good one was made.", "newest_good"),
+        ("dropped_timestamp_seconds", "Since when the host has the part no more.", "dropped"),
+    ):
+        _by_part(gauge(name, about, "host", "part"), hosts, key)
     write_textfile(registry, file)
 
 
@@ -142,3 +168,11 @@ def _by_host(gauge: Gauge, hosts: Mapping[str, Notes], name: str) -> None:
         value = getattr(notes, name)
         if value is not None:
             gauge.labels(host).set(float(value))
+
+
+def _by_part(gauge: Gauge, hosts: Mapping[str, Notes], name: str) -> None:
+    for host, notes in hosts.items():
+        for part, known in notes.parts.items():
+            value = getattr(known, name)
+            if value is not None:
+                gauge.labels(host, part).set(float(value))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from lookout.backup import store_options, store_state
-from lookout.backup.restic import ResticError, Snapshot
-from lookout.backup.retention import Rule, forgettable, newest_good
+from lookout.backup.records import named
+from lookout.backup.restic import ResticError
+from lookout.backup.retention import forgettable
+from lookout.backup.store_found import arrivals, folder_bytes, is_unfinished, parts_of
 from lookout.backup.store_options import StoreOptions
 from lookout.backup.store_repository import (
+    FULL,
     LOCKED,
     Clock,
     Kept,
@@ -22,7 +23,7 @@ from lookout.backup.store_repository import (
     elsewhere,
     patiently,
 )
-from lookout.backup.store_state import Notes, Part, State
+from lookout.backup.store_state import Notes, State
 
 log = logging.getLogger("lookout.backup.store")
 
@@ -30,6 +31,8 @@ log = logging.getLogger("lookout.backup.store")
 Tell = Callable[[str, str], None]
 
 COPY_CHECK_SECONDS = 6.5 * 86400
+# Of the hourly look at all of them: each takes a second or two.
+LOOK_SECONDS = 1200.0
 
 
 class Upkeep:
@@ -41,8 +44,8 @@ class Upkeep:
         self._notes = notes
         self._clock = clock
         self._kept = at_store(options, host, clock)
-        self._rule = Rule(options.keep_days, options.keep_last)
-        self._locks = Locks(options.path / host, options.lock_dead_seconds)
+        self._folder = options.path / host
+        self._locks = Locks(self._folder, options.lock_dead_seconds)
         self.problems: list[str] = []
         self._steps = [self._check, self._forget, self._look, self._copy]
         self._waits = True
@@ -83,14 +86,16 @@ class Upkeep:
             self._patiently(lambda: self._run("check", f"--read-data-subset={share}/{nights}"))
         except ResticError as error:
             # Without an answer nothing is known; one that was read wrongly is read again tomorrow.
-            if error.status != -1 and LOCKED not in str(error):
+            if error.status != -1 and not any(one in str(error) for one in (LOCKED, FULL)):
                 notes.check_success, notes.check_time = False, time.time()
             raise
         notes.check_success, notes.check_time = True, time.time()
         notes.next_share = share % nights + 1
 
     def _forget(self) -> None:
-        going = forgettable(self._kept.snapshots(), self._rule, time.time())
+        there = self._kept.snapshots()
+        came = arrivals(self._folder, there)
+        going = forgettable(there, came, self._options.keep_days, time.time())
         if going:
             log.info("%s: forgets %d snapshots", self._host, len(going))
             self._patiently(lambda: self._kept.forget([one.id for one in going]))
@@ -100,12 +105,19 @@ class Upkeep:
                 raise ResticError(
                     f"{len(left)} snapshots that were to be forgotten are still there", 1
                 )
+        if is_unfinished(there, came) and self._notes.unpruned < self._options.keep_days:
+            log.info("%s: is not pruned: an upload goes on the next night", self._host)
+            self._notes.unpruned += 1
+            # restic lists what it has brought every ten minutes, and brings again what no list has.
+            self._patiently(lambda: self._run("rebuild-index"))
+            return
         self._patiently(lambda: self._run("prune"))
-        self._notes.prune_time = time.time()
+        self._notes.prune_time, self._notes.unpruned = time.time(), 0
 
     def _look(self) -> None:
-        self._notes.bytes = folder_bytes(self._options.path / self._host)
-        self._notes.parts = parts_of(self._kept.snapshots(), time.time())
+        self._notes.bytes = folder_bytes(self._folder)
+        there = self._kept.snapshots()
+        self._notes.parts = parts_of(there, arrivals(self._folder, there), time.time())
 
     def _copy(self) -> None:
         to, notes = self._options.copy, self._notes
@@ -115,6 +127,10 @@ class Upkeep:
             raise ResticError(f"the second copy: {to.mount} is not mounted", 1)
         copy = elsewhere(to, self._host, self._clock)
         source = ("--from-repo", self._kept.where)
+        if notes.copy_to and notes.copy_to != copy.where:
+            log.info("%s: the second copy goes to %s from now on", self._host, copy.where)
+            notes.copy_id, notes.copy_check_time = "", None
+        notes.copy_to = copy.where
         if not notes.copy_id:
             self._begin_copy(copy, source)
         elif copy.identity() != notes.copy_id:
@@ -122,7 +138,11 @@ class Upkeep:
         # Nobody but this program writes there: a lock of its own that is left has no owner.
         copy.run("unlock")
         copy.run("copy", *source)
-        going = forgettable(copy.snapshots(), self._rule, time.time())
+        there, now = copy.snapshots(), time.time()
+        # What the store has forgotten or lost meanwhile is as old as it was, or else as new as now.
+        known = notes.copy_arrivals | arrivals(self._folder, self._kept.snapshots())
+        notes.copy_arrivals = {named(one): known.get(named(one), now) for one in there}
+        going = forgettable(there, notes.copy_arrivals, self._options.keep_days, now)
         if going:
             copy.forget([one.id for one in going])
             copy.run("prune")
@@ -137,43 +157,23 @@ class Upkeep:
     def _begin_copy(self, copy: Kept, source: tuple[str, ...]) -> None:
         """The first time alone: a copy that is gone later is no reason to make an empty one."""
         try:
-            self._notes.copy_id = copy.identity()
-        except ResticError:
+            # Not asked for before: to read from a bucket that is not there, restic tries for long.
             copy.run("init", "--copy-chunker-params", *source)
-            self._notes.copy_id = copy.identity()
+        except ResticError as error:
+            # One that an earlier run made, of which there is no note any more
+            if "already" not in str(error):
+                raise
+        self._notes.copy_id = copy.identity()
 
     def _run(self, *arguments: str) -> None:
         self._kept.run(*arguments)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Size of all files below it. What goes meanwhile is not counted."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def parts_of(snapshots: list[Snapshot], now: float) -> dict[str, Part]:
-    """What there is of each part."""
-    ours = [one for one in snapshots if one.part]
-    count = Counter(one.part for one in ours)
-    good = newest_good(snapshots, now)
-    return {
-        part: Part(number, min(one.time for one in ours if one.part == part), good.get(part))
-        for part, number in count.items()
-    }
 
 
 def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) -> int:
     """Look after all of them, first those that have waited longest. The exit status."""
     state = store_state.read(options.state_file)
     state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
-    state.last_run = now
+    state.begin(now)
     wrong = store_options.trouble(options)
     if wrong:
         log.error("%s", wrong)
@@ -185,15 +185,22 @@ def once(options: StoreOptions, hosts: Iterable[str], tell: Tell, now: float) ->
     return 1 if failed else 0
 
 
-def look(options: StoreOptions) -> int:
-    """Say whether the destination is there and what room it has; else what is known already.
+def look(options: StoreOptions, hosts: Iterable[str]) -> int:
+    """Say whether the destination is there, what room it has, and what backups are in it.
 
-    The metrics are the answer: what is missing has an alert, and needs no failed unit as well.
+    The metrics are the answer: what is missing has an alert, and needs no failed unit as well. The
+    state is the upkeep's alone, which may be at work.
     """
+    state = store_state.read(options.state_file)
+    state.hosts = {host: state.hosts.get(host, Notes()) for host in hosts}
     wrong = store_options.trouble(options)
     if wrong:
         log.error("%s", wrong)
-    _publish(options, store_state.read(options.state_file))
+    else:
+        clock = Clock(LOOK_SECONDS)
+        for host, notes in state.hosts.items():
+            Upkeep(options, host, notes, clock).look()
+    _publish(options, state)
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lookout.backup.night import Plan
 from lookout.backup.reach import Status
+from lookout.backup.records import good_ids, named
 from lookout.backup.restic import Snapshot
 from lookout.backup.save import human
 from lookout.backup.state import State
@@ -23,7 +24,7 @@ def rows(*lines: tuple[str, ...]) -> str:
 
 def snapshots(found: Sequence[Snapshot], wanted: Iterable[str] = ()) -> str:
     """The snapshots of parts, the newest last, and whether each is good."""
-    good = {one for snapshot in found for one in snapshot.good}
+    good = good_ids(found)
     only = set(wanted)
     return rows(
         ("DATE (UTC)", "PART", "GOOD", "SIZE", "SNAPSHOT"),
@@ -31,7 +32,7 @@ def snapshots(found: Sequence[Snapshot], wanted: Iterable[str] = ()) -> str:
             (
                 _date(one.time),
                 one.part,
-                "yes" if one.id in good else "no",
+                "yes" if named(one) in good else "no",
                 human(one.bytes) if one.bytes is not None else "?",
                 one.id[:8],
             )

@@ -8,10 +8,11 @@ import fcntl
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookout.backup.drill import report, state
+from lookout.backup.drill import report, since, state
 from lookout.backup.drill.options import DrillOptions
 from lookout.backup.drill.results import ERROR, FAILED, PASSED, Drill
 from lookout.backup.drill.run import Order, drill, in_order
@@ -36,6 +37,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep-scratch", action="store_true", help="leave what was restored for a look"
+    )
+    parser.add_argument(
+        "--note-hosts",
+        action="store_true",
+        help="drill nothing: say in the metrics since when which hosts are to be drilled",
     )
 
 
@@ -87,18 +93,39 @@ def _keep(found: Drill, options: DrillOptions, kit: Kit) -> None:
         LOG.warning("%s: what was before is unknown", unreadable)
     states = state.follow(states, found, options.hosts)
     # Metrics first: what is kept for the next drill is worth less than what this one found.
-    write_textfile(state.metrics(states), options.metrics_file)
+    _publish(states, options)
     state.save(states, options.state_dir / "state.json")
     _tell(found, kit)
 
 
+def _publish(states: state.States, options: DrillOptions) -> None:
+    """The metrics of the last drills, and since when hosts wait for one."""
+    file = options.state_dir / "since.json"
+    known = since.follow(since.load(file), options.hosts, time.time())
+    registry = state.metrics(states)
+    since.publish(known, registry)
+    write_textfile(registry, options.metrics_file)
+    since.save(known, file)
+
+
+def _longest_ago_first(hosts: tuple[str, ...], states: state.States) -> tuple[str, ...]:
+    """Whoever waits longest for a pass comes first: a time limit must not hit the same ones."""
+    passed = {host: one.last_passed or 0.0 for host, one in states.items()}
+    return tuple(sorted(hosts, key=lambda host: passed.get(host, 0.0)))
+
+
 def serve(options: DrillOptions, kit: Kit) -> int:
     """One drill; what it leaves behind are metrics, a report and messages."""
+    states, _ = state.load(options.state_dir / "state.json")
+    if kit.arguments.note_hosts:
+        _publish({host: one for host, one in states.items() if host in options.hosts}, options)
+        return 0
     try:
         hosts = in_order(kit.arguments.host, options.hosts)
     except ValueError as error:
         print(f"--host: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
+    hosts = _longest_ago_first(hosts, states)
     order = Order(hosts, tuple(kit.arguments.part), kit.arguments.keep_scratch)
     with _alone(options.state_dir):
         found = drill(options, order)

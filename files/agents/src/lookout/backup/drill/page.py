@@ -115,14 +115,14 @@ def _host(host: Data, data: Data) -> str:
     wrong = _problems(host["result"], [*host["failures"], *host["errors"]], "")
     for part in host["parts"]:
         wrong += _problems(part["result"], [*part["failures"], *part["errors"]], part["part"])
-    facts = []
+    facts = [] if host["parts"] else ["nothing was judged"]
     if host["restore_seconds"] is not None:
         facts.append(f"restored in {seconds(host['restore_seconds'])}")
     if host["saved"] is not None:
         facts.append(f"its oldest data was {seconds(data['started'] - host['saved'])} old")
     return (
         f"<h2>{escape(host['host'])} {_result(host['result'])}</h2>"
-        f'<p class="dim">{escape(", ".join(facts))}</p>{wrong}'
+        f'<p class="dim">{escape(", ".join(facts))}</p>{wrong}{_list(host["notes"])}'
         + (_table(columns, rows) if rows else "")
     )
 

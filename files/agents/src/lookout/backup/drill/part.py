@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from lookout.backup.drill.results import PartResult
 from lookout.backup.drill.scratch import Scratch
 from lookout.backup.parts import Part
 from lookout.backup.restic import Snapshot
-from lookout.backup.sources import CannotJudgeError, Source, SourceError
+from lookout.backup.sources import CannotJudgeError, Source, SourceError, commands
 
 LOG = logging.getLogger("lookout.backup.drill")
 
@@ -27,8 +26,6 @@ MEBIBYTE = 1 << 20
 ROOM_FACTOR, ROOM_BYTES = 3, 256 * MEBIBYTE
 # Of a database with a thousand wrong tables, the first ones say enough.
 MOST_PROBLEMS = 20
-# A shell's: the program cannot be run, or is not there
-_NO_PROGRAM = (126, 127)
 # A copy lacks a file, or has something else in its place.
 _IN_THE_COPY = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
@@ -111,30 +108,16 @@ class Examiner:
     def _check(self, told: Part, restored: Path, verdict: _Verdict) -> tuple[str, ...]:
         """Run the part's own check, which is taken from this host's file alone."""
         if self.host != self.here:
-            return ("its check is not run, as it is another host's",) if told.check else ()
+            return ("its check is not run, as it is another host's",) if told.checks else ()
         own = {part.name: part for part in parts.read(self.parts_dir)[0]}.get(told.name)
-        if own is None or not own.check:
+        if own is None:
             return ()
-        argv = [word.replace("{files}", str(restored / "files")) for word in own.check]
-        try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=own.timeout_seconds,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            verdict.errors.append(f"its check cannot be run: {error}")
-            return ()
-        last = " / ".join(done.stdout.strip().splitlines()[-3:]) or "it said nothing"
-        if done.returncode in _NO_PROGRAM:
-            verdict.errors.append(f"its check cannot be run: {last}")
-        elif done.returncode:
-            verdict.failures.append(f"its check {argv[0]} ended with {done.returncode}: {last}")
+        # What a role has registered since is not in the copy.
+        for command in own.limited(told.paths).checks:
+            ending = commands.attempt(command, own.timeout_seconds, restored / "files")
+            if ending.problem:
+                told_to = verdict.errors if ending.no_verdict else verdict.failures
+                told_to.append(f"its check {ending.problem}")
         return ()
 
 

@@ -75,7 +75,7 @@ def table(drill: Drill) -> str:
     """The results for people at a terminal."""
     rows: list[tuple[str, ...]] = [("", "HOST", "PART", "DATA OF", "RESTORED", "JUDGED", "WHAT")]
     for host in drill.hosts:
-        told = [*host.failures, *host.errors]
+        told = [*host.failures, *host.errors, *host.notes]
         if told or not host.parts:
             rows.append(
                 (host.result, host.host, "", "", "", "", "; ".join(told) or "nothing to judge")

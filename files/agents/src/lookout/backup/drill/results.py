@@ -45,13 +45,17 @@ class HostResult:
     # What concerns no part alone
     failures: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    # What is worth knowing, and no fault
+    notes: tuple[str, ...] = ()
+    # The host says that it has nothing to save.
+    nothing: bool = False
 
     @property
     def result(self) -> str:
-        """Passed, failed or error. Where nothing was judged, nothing has passed."""
+        """Passed, failed or error. Where nothing was judged that is there, nothing has passed."""
         if self.failures:
             return FAILED
-        if self.errors or not self.parts:
+        if self.errors or not (self.parts or self.nothing):
             return worst([ERROR, *(part.result for part in self.parts)])
         return worst([part.result for part in self.parts])
 

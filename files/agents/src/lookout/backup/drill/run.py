@@ -46,6 +46,7 @@ class _Work:
         self._options, self._order = options, order
         self._scratch = Scratch(options.scratch_dir)
         self._until = time.monotonic() + options.timeout_hours * 3600
+        self._max_age = options.max_age_hours * 3600
         # Why it has to end before its time
         self._stopped = ""
 
@@ -117,10 +118,22 @@ class _Work:
             elif part in choice.missing:
                 found.append(PartResult(part, failures=(choice.missing[part],)))
             else:
-                found.append(PartResult(part, errors=("no run has saved such a part",)))
+                why = choice.dropped.get(part, "no run has saved such a part")
+                found.append(PartResult(part, errors=(why,)))
             for problem in (*found[-1].failures, *found[-1].errors):
                 LOG.warning("%s: part %s: %s: %s", host, part, found[-1].result, problem)
-        return HostResult(host, tuple(found), failures=choice.failures)
+        notes = tuple(
+            f"{part}: {why}" for part, why in sorted(choice.dropped.items()) if part not in skipped
+        )
+        for note in notes:
+            LOG.warning("%s: part %s", host, note)
+        failures = choice.failures
+        # Where there are parts, each tells how old its data is.
+        if choice.nothing and choice.record and choice.record.time < time.time() - self._max_age:
+            failures = (
+                f"its last run was on {said(choice.record.time)}: nobody knows what it has",
+            )
+        return HostResult(host, tuple(found), failures, notes=notes, nothing=choice.nothing)
 
     def _part(self, host: str, part: str, snapshot: Snapshot, repository: Judged) -> PartResult:
         left = self._until - time.monotonic()
@@ -133,7 +146,7 @@ class _Work:
             host=host,
             scratch=self._scratch,
             parts_dir=self._options.parts_dir,
-            max_age_seconds=self._options.max_age_hours * 3600,
+            max_age_seconds=self._max_age,
             now=time.time(),
         )
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,18 @@ class HostState:
     data_age_seconds: float | None = None
     parts: Mapping[str, PartState] = field(default_factory=dict)
 
+    def before(self, now: float) -> HostState:
+        """What is dated in the future, by a clock that was wrong, ages from now on."""
+        passed = None if self.last_passed is None else min(self.last_passed, now)
+        return replace(self, last_run=min(self.last_run, now), last_passed=passed)
+
 
 States = dict[str, HostState]
 
 
 def follow(former: States, drill: Drill, hosts: tuple[str, ...]) -> States:
     """The states after a drill. Of some parts alone it says nothing of the whole."""
-    known = {host: state for host, state in former.items() if host in hosts}
+    known = {host: state.before(drill.started) for host, state in former.items() if host in hosts}
     if drill.partial:
         return known
     return {**known, **{one.host: _state(known.get(one.host), one, drill) for one in drill.hosts}}

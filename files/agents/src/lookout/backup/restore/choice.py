@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from lookout.backup.records import good
 from lookout.backup.restic import Snapshot
-from lookout.backup.retention import good_ids, named
 
 LATEST = "latest"
 _DAY = r"\d{4}-\d\d-\d\d"
@@ -49,13 +49,6 @@ def moment(text: str, now: float) -> float:
         f"{text!r} is no date. Say `latest`, a day as in 2026-11-20, or a time as in "
         "2026-11-20T23:00:07Z; all of them are UTC"
     )
-
-
-def good(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """Those that hold a part, and that the record of a run says to be whole; the oldest first."""
-    known = good_ids(snapshots)
-    found = [snapshot for snapshot in snapshots if snapshot.part and named(snapshot) in known]
-    return sorted(found, key=lambda snapshot: snapshot.time)
 
 
 def dates(snapshots: Sequence[Snapshot]) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ from lookout.backup.restore.choice import shown
 from lookout.backup.restore.context import AS_BEFORE, NEITHER, Context, Stop
 from lookout.backup.restore.fetch import CopyError
 from lookout.backup.restore.journal import Kept, State, all_kept
-from lookout.backup.restore.put import PutError, Putting, UndoError
+from lookout.backup.restore.put import PutError, Putting, UndoError, undisturbed
 from lookout.backup.sources import SourceError
 
 log = logging.getLogger("lookout.backup.restore")
@@ -36,9 +36,14 @@ def put(context: Context, kept: Kept, manifests: Mapping[str, Manifest]) -> None
         for entry in kept.journal.entries:
             if entry.state not in ("restored", "as_before"):
                 putting.put(entry.part.name, manifests[entry.part.name])
+        with undisturbed():
+            _finish(context, kept)
     except PutError as error:
-        _finish(context, kept)
-        raise Stop(f"{error}. Now: {states(kept)}", AS_BEFORE, failed=True) from error
+        with undisturbed():
+            _finish(context, kept)
+        # Whoever ended it knows of it.
+        failed = not isinstance(error.__cause__, KeyboardInterrupt)
+        raise Stop(f"{error}. Now: {states(kept)}{_back(kept)}", AS_BEFORE, failed) from error
     except UndoError as error:
         raise Stop(
             f"{error}. Now: {states(kept)}. What was there before is in {kept.folder}; "
@@ -47,13 +52,35 @@ def put(context: Context, kept: Kept, manifests: Mapping[str, Manifest]) -> None
             failed=True,
         ) from error
     except KeyboardInterrupt as error:
-        raise Stop(f"interrupted. Now: {states(kept)}. {_ways(kept)}", NEITHER) from error
-    _finish(context, kept)
+        with undisturbed():
+            stop = _interrupted(context, kept)
+        if stop:
+            raise stop from error
     syslog.syslog(syslog.LOG_NOTICE, states(kept))
     print(
         f"{states(kept)}.\nWhat was there before is kept in {kept.folder}: `lookout-restore "
         "--undo` brings it back, `lookout-restore --forget-aside` deletes it."
     )
+
+
+def _interrupted(context: Context, kept: Kept) -> Stop | None:
+    """What to say after an interruption between two steps; None if all was done by then."""
+    open_ones = [one for one in kept.journal.touched if one.state not in ("restored", "as_before")]
+    if open_ones:
+        return Stop(f"interrupted. Now: {states(kept)}. {_ways(kept)}", NEITHER)
+    _finish(context, kept)
+    if not kept.journal.touched:
+        return Stop("interrupted, nothing was touched")
+    if len(kept.journal.restored) == len(kept.journal.entries):
+        return None
+    return Stop(f"interrupted. Now: {states(kept)}{_back(kept)}", AS_BEFORE)
+
+
+def _back(kept: Kept) -> str:
+    """What can be done about parts that stay restored though others are not."""
+    if not kept.journal.restored:
+        return ""
+    return ". `lookout-restore --undo` brings back what was there before those that are restored"
 
 
 def _finish(context: Context, kept: Kept) -> None:
@@ -100,10 +127,14 @@ def undo(context: Context) -> None:
         for entry in reversed(kept.journal.touched):
             if entry.state != "as_before":
                 putting.undo(entry.part.name)
+        with undisturbed():
+            fetch.forget(context.copies)
+            shutil.rmtree(kept.folder)
     except UndoError as error:
         raise Stop(f"{error}. Now: {states(kept)}", NEITHER, failed=True) from error
-    fetch.forget(context.copies)
-    shutil.rmtree(kept.folder)
+    except KeyboardInterrupt as error:
+        what = f"interrupted. Now: {states(kept)}. `lookout-restore --undo` goes on with it"
+        raise Stop(what, NEITHER) from error
     syslog.syslog(syslog.LOG_NOTICE, states(kept))
     print(f"{states(kept)}.")
 
@@ -113,12 +144,14 @@ def forget_aside(context: Context) -> None:
     ensure_none_is_under_way(context)
     for kept in all_kept(context.aside):
         putting = _putting(context, kept)
-        for entry in kept.journal.restored:
-            try:
-                putting.settle(entry.part.name)
-            except (SourceError, OSError) as error:
-                raise Stop(f"{entry.part.name}: {error}", failed=True) from error
-        shutil.rmtree(kept.folder)
+        # Half of a past is of no use to anybody.
+        with undisturbed():
+            for entry in kept.journal.restored:
+                try:
+                    putting.settle(entry.part.name)
+                except (SourceError, OSError) as error:
+                    raise Stop(f"{entry.part.name}: {error}", failed=True) from error
+            shutil.rmtree(kept.folder)
         print(f"Forgot what was there before the restore of {shown(kept.journal.started)}.")
     # What is left of one that was forgotten halfway
     fetch.forget(context.aside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,11 +11,9 @@ from typing import Protocol
 from lookout.backup import manifest
 from lookout.backup.manifest import Manifest, ManifestError
 from lookout.backup.restic import Repository, ResticError, Snapshot
-from lookout.backup.sources import CannotJudgeError, Source, SourceError
+from lookout.backup.sources import CannotJudgeError, Source, SourceError, commands
 
 _ASK_SECONDS = 600
-# Of a check's output, in a message
-_SAID_LINES = 5
 
 
 class CopyError(Exception):
@@ -63,8 +60,7 @@ class Restic:
             "dump", "--no-lock", snapshot, name, timeout_seconds=_ASK_SECONDS
         )
         if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
-            raise ManifestError(f"{manifest.NAME} cannot be had: {why}")
+            raise ManifestError(f"{manifest.NAME} cannot be had: {commands.said(done.stderr)}")
         return manifest.parse(done.stdout)
 
     def size(self, snapshot: Snapshot) -> int:
@@ -136,22 +132,5 @@ def judge(folder: Path, sources: Sequence[Source], scratch: Path) -> None:
 
 def check(command: Sequence[str], files: Path, timeout_seconds: float) -> str:
     """Why the part's own check does not hold for what is below `files`; empty where it does."""
-    if not command:
-        return ""
-    argv = [word.replace("{files}", str(files)) for word in command]
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"the check `{argv[0]}` did not end: {error}"
-    if done.returncode == 0:
-        return ""
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_SAID_LINES:]
-    return f"the check `{argv[0]}` ended with {done.returncode}: {' / '.join(said)}"
+    ending = commands.attempt(command, timeout_seconds, files)
+    return f"the check {ending.problem}" if ending.problem else ""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lookout.backup.parts import Part
+from lookout.backup.parts import Part, below
 from lookout.backup.restic import Snapshot
 from lookout.backup.restore.choice import ChoiceError, shown
 from lookout.backup.save import human
+from lookout.backup.sources import Facts
 
 # Kept free on every filesystem, for those who go on working beside it
 _SPARE_BYTES = 64 << 20
@@ -30,6 +31,8 @@ class Item:
     notes: tuple[str, ...] = ()
     # Of the part's databases the one that is put; empty: all of them
     database: str = ""
+    # What the manifest tells, by source
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
 def judged(local: Part, saved: Part) -> Part:
@@ -44,8 +47,8 @@ def fitting(local: Part, saved: Part) -> tuple[Part, tuple[str, ...]]:
     this host registers any more would be of no use to anybody.
     """
     notes: list[str] = []
-    paths = [path for path in saved.paths if _below(path, local.paths)]
-    paths += [path for path in local.paths if path not in paths and _below(path, saved.paths)]
+    paths = [path for path in saved.paths if below(path, local.paths)]
+    paths += [path for path in local.paths if path not in paths and below(path, saved.paths)]
     sqlite = [one for one in local.sqlite if one.database in _files(saved)]
     mine: list[object] = [*local.paths, *_files(local)]
     theirs: list[object] = [*saved.paths, *_files(saved)]
@@ -62,8 +65,7 @@ def fitting(local: Part, saved: Part) -> tuple[Part, tuple[str, ...]]:
         if not known:
             notes.append(f"{one} is not in the snapshot: it stays as it is")
     part = dataclasses.replace(
-        local,
-        paths=tuple(paths),
+        local.limited(paths),
         exclude=tuple(dict.fromkeys((*local.exclude, *saved.exclude))),
         sqlite=tuple(sqlite),
         postgresql=saved.postgresql and local.postgresql,
@@ -78,11 +80,12 @@ def fitting(local: Part, saved: Part) -> tuple[Part, tuple[str, ...]]:
 def narrowed(part: Part, file: Path | None, database: str) -> Part:
     """The part with one file or folder of its paths, or one database, alone."""
     if file is not None:
-        if not _below(file, part.paths):
+        if not below(file, part.paths):
             there = ", ".join(map(str, part.paths)) or "nothing"
             raise ChoiceError(f"{part.name}: {file} is not below its paths, which are {there}")
+        one = part.limited((file,))
         return dataclasses.replace(
-            part, paths=(file,), sqlite=(), postgresql=None, prometheus=None, victoriametrics=None
+            one, sqlite=(), postgresql=None, prometheus=None, victoriametrics=None
         )
     if database:
         sqlite = [one for one in part.sqlite if database in (one.database.name, str(one.database))]
@@ -135,24 +138,21 @@ def replaced(item: Item) -> Iterator[str]:
         yield f"{part.victoriametrics.data_dir} (samples of VictoriaMetrics)"
 
 
-def room(items: Sequence[Item], work: Path) -> Iterator[str]:
+def room(
+    items: Sequence[Item], work: Path, servers: Iterable[tuple[Path, int]] = ()
+) -> Iterator[str]:
     """Which filesystems are too small for the copies, for judging them and for putting them.
 
-    What is there now is renamed, mostly; a copy has to have room beside it.
+    What is there now is renamed, mostly; a copy has to have room beside it. `servers` says what
+    servers of databases need at which place, for what is restored beside what is live.
     """
+    wants = [want for item in items for want in _wants(item, work)]
     needed: dict[int, int] = {}
     where: dict[int, Path] = {}
-    for item in items:
-        live = [*item.part.paths, *(one.database for one in item.part.sqlite)]
-        live += [one.data_dir for one in (item.part.prometheus, item.part.victoriametrics) if one]
-        # A copy, beside it what judges it or compares it, and what becomes live
-        places = [work, work, *{_device(one): one for one in live}.values()]
-        # Where the server runs that judges a dump
-        places += [Path("/var/tmp")] if item.part.postgresql else []  # noqa: S108
-        for place in places:
-            device = _device(place)
-            needed[device] = needed.get(device, 0) + item.size
-            where.setdefault(device, place)
+    for place, size in [*wants, *servers]:
+        device = _device(place)
+        needed[device] = needed.get(device, 0) + size
+        where.setdefault(device, place)
     for device, count in needed.items():
         free = _free(where[device])
         if free < count + _SPARE_BYTES:
@@ -160,6 +160,16 @@ def room(items: Sequence[Item], work: Path) -> Iterator[str]:
                 f"the filesystem of {where[device]} has {human(free)} free, and "
                 f"{human(count + _SPARE_BYTES)} are needed"
             )
+
+
+def _wants(item: Item, work: Path) -> Iterator[tuple[Path, int]]:
+    live = [*item.part.paths, *(one.database for one in item.part.sqlite)]
+    live += [one.data_dir for one in (item.part.prometheus, item.part.victoriametrics) if one]
+    # A copy, beside it what judges it or compares it, and what becomes live
+    places = [work, work, *{_device(one): one for one in live}.values()]
+    # Where the server runs that judges a dump
+    places += [Path("/var/tmp")] if item.part.postgresql else []  # noqa: S108
+    yield from ((place, item.size) for place in places)
 
 
 def _age(seconds: float) -> str:
@@ -170,12 +180,8 @@ def _files(part: Part) -> list[Path]:
     return [one.database for one in part.sqlite]
 
 
-def _below(path: Path, folders: Sequence[Path]) -> bool:
-    return any(path == folder or folder in path.parents for folder in folders)
-
-
 def _touches(path: Path, paths: Sequence[Path]) -> bool:
-    return _below(path, paths) or any(_below(one, (path,)) for one in paths)
+    return below(path, paths) or any(below(one, (path,)) for one in paths)
 
 
 def _there(path: Path) -> Path:

@@ -92,7 +92,7 @@ class Putting:
     def undo(self, name: str) -> None:
         """Bring a part back to what it was before the restore. Raises UndoError."""
         entry = self.kept.entry(name)
-        with _undisturbed():
+        with undisturbed():
             self._note(name, "undoing")
             try:
                 self.units.stop(entry.part.units)
@@ -132,13 +132,14 @@ class Putting:
 
     def _problems(self, part: Part, ran: Sequence[str]) -> Iterator[str]:
         yield from self.units.problems(ran)
-        said = self.check(part.check, _ROOT, part.timeout_seconds)
-        if said:
-            yield said
+        for command in part.checks:
+            said = self.check(command, _ROOT, part.timeout_seconds)
+            if said:
+                yield said
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Who loses patience while it goes back would only leave half of each."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]

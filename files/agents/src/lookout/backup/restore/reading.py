@@ -11,11 +11,14 @@ from lookout.backup import manifest, parts
 from lookout.backup.manifest import ManifestError
 from lookout.backup.parts import Part
 from lookout.backup.restic import Snapshot
-from lookout.backup.restore import choice, plan
+from lookout.backup.restore import choice, fetch, plan
 from lookout.backup.restore.choice import ChoiceError, shown
 from lookout.backup.restore.context import Context, Stop
-from lookout.backup.restore.journal import all_kept
+from lookout.backup.restore.journal import Entry, all_kept
 from lookout.backup.restore.plan import Item
+from lookout.backup.restore.put import undisturbed
+from lookout.backup.sources import SourceError
+from lookout.backup.sources.postgresql import PostgresqlSource
 
 log = logging.getLogger("lookout.backup.restore")
 
@@ -71,23 +74,39 @@ def _local(folder: Path) -> dict[str, Part]:
 
 def _item(context: Context, local: Part, snapshot: Snapshot) -> Item:
     try:
-        saved = context.archive.manifest(snapshot.id).part
+        told = context.archive.manifest(snapshot.id)
     except ManifestError as error:
         raise Stop(
             f"{local.name}: snapshot {snapshot.id[:8]}: {error}. Take another date, or "
             "`--to FOLDER`, which writes out what there is"
         ) from error
     wishes = context.wishes
-    part, notes = plan.fitting(local, saved)
+    part, notes = plan.fitting(local, told.part)
     part = plan.narrowed(part, wishes.file, wishes.database)
     return Item(
         part,
-        plan.judged(local, saved),
+        plan.judged(local, told.part),
         snapshot,
         context.archive.size(snapshot),
         () if wishes.file or wishes.database else notes,
         wishes.database if part.postgresql else "",
+        told.facts,
     )
+
+
+def servers(context: Context, items: Sequence[Item]) -> Iterator[tuple[Path, int]]:
+    """Where servers of databases need room, and how many bytes. Raises Stop if one is silent."""
+    for item in items:
+        entry = Entry(item.part, item.snapshot.id, item.snapshot.time, database=item.database)
+        for source in context.sources(entry):
+            if isinstance(source, PostgresqlSource):
+                try:
+                    yield source.room(item.facts[source.name])
+                except (SourceError, KeyError) as error:
+                    raise Stop(
+                        f"{item.part.name}: how much room it needs cannot be told: {error}. "
+                        "Nothing was touched"
+                    ) from error
 
 
 def plan_text(context: Context, items: Sequence[Item]) -> str:
@@ -103,7 +122,12 @@ def write_out(context: Context, folder: Path) -> None:
         if target.exists():
             raise Stop(f"{target} is there already: name another folder")
         target.mkdir(mode=0o700, parents=True)
-        context.archive.restore(snapshot.id, target, context.options.timeout_seconds)
+        try:
+            context.archive.restore(snapshot.id, target, context.options.timeout_seconds)
+        except KeyboardInterrupt as error:
+            with undisturbed():
+                fetch.forget(target)
+            raise Stop(f"interrupted: {target} is deleted, as it was not whole") from error
         target.chmod(0o700)
         whole = (target / manifest.NAME).exists() or not snapshot.part
         note = "" if whole else ", without a manifest"

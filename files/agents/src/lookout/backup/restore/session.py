@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 
@@ -14,6 +15,7 @@ from lookout.backup.restore.context import Context, Stop
 from lookout.backup.restore.fetch import CopyError
 from lookout.backup.restore.journal import Entry, Journal, Kept
 from lookout.backup.restore.plan import Item
+from lookout.backup.restore.put import undisturbed
 from lookout.backup.run import LockedError, locked
 from lookout.kit.config import ConfigError
 
@@ -60,10 +62,22 @@ def _change(context: Context) -> None:
 def restore(context: Context) -> None:
     """Fetch and judge all that is wanted, then put it."""
     course.ensure_none_is_under_way(context)
+    try:
+        kept, manifests = _prepared(context)
+    except KeyboardInterrupt as error:
+        with undisturbed():
+            fetch.forget(context.copies)
+            course.ensure_none_is_under_way(context)
+        raise Stop("interrupted, nothing was touched") from error
+    course.put(context, kept, manifests)
+
+
+def _prepared(context: Context) -> tuple[Kept, dict[str, Manifest]]:
+    """All that comes before anything live is touched."""
     items = reading.planned(context)
     course.ensure_nothing_is_kept(context, (item.part.name for item in items))
     print(reading.plan_text(context, items))
-    problems = list(plan.room(items, context.work))
+    problems = list(plan.room(items, context.work, reading.servers(context, items)))
     if problems:
         raise Stop("no room: " + "; ".join(problems))
     _ensure_wanted(context)
@@ -80,7 +94,7 @@ def restore(context: Context) -> None:
         for item in items
     )
     journal = Journal(context.archive.host, time.time(), entries)
-    course.put(context, Kept.begin(context.aside, journal), manifests)
+    return Kept.begin(context.aside, journal), manifests
 
 
 def _fetched(context: Context, item: Item) -> Manifest:
@@ -97,9 +111,13 @@ def _fetched(context: Context, item: Item) -> Manifest:
     whole = Entry(item.saved, item.snapshot.id, item.snapshot.time)
     try:
         fetch.judge(folder, context.sources(whole), scratch)
-        problem = fetch.check(part.check, folder / "files", part.timeout_seconds)
-        if problem:
-            raise CopyError(problem)
+        for command in part.checks:
+            if shutil.which(command[0]) is None:
+                what = f"its check `{command[0]}` is not on this host"
+                raise CopyError(what, cannot_judge=True)
+            problem = fetch.check(command, folder / "files", part.timeout_seconds)
+            if problem:
+                raise CopyError(problem)
     except CopyError as error:
         verdict, way = "is bad", ""
         if error.cannot_judge:

@@ -1,4 +1,4 @@
-"""Programs that sources call, as the user that the data belongs to."""
+"""Programs that sources call, as the user that the data belongs to, and those that parts name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import os
 import pwd
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,8 @@ from lookout.backup.sources import SourceError
 
 # Of what a program said, so that a problem stays readable
 SAID_LINES = 5
+# A shell's: the program cannot be run, or is not there
+_NO_PROGRAM = (126, 127)
 
 
 def as_user(user: str | None) -> dict[str, Any]:
@@ -37,6 +40,44 @@ def said(text: str) -> str:
     return " / ".join(lines[-SAID_LINES:]) or "it said nothing"
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a command of a part ended."""
+
+    # Why it did not end well; empty where it did
+    problem: str = ""
+    # Whether it is that the command could not be run, or did not end: it has judged nothing.
+    no_verdict: bool = False
+    said: str = ""
+
+
+def attempt(command: Sequence[str], timeout_seconds: float, files: Path | None = None) -> Ending:
+    """Run a command that a part names; {files} in it is the folder that holds the part's paths."""
+    argv = [word.replace("{files}", str(files)) for word in command] if files else list(command)
+    name = Path(argv[0]).name
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Ending(f"{name} took longer than {timeout_seconds:.0f} s", no_verdict=True)
+    except OSError as error:
+        return Ending(f"{argv[0]} cannot be run: {error.strerror}", no_verdict=True)
+    last = said(done.stdout)
+    if done.returncode in _NO_PROGRAM:
+        return Ending(f"{name} cannot be run: {last}", no_verdict=True, said=last)
+    if done.returncode:
+        return Ending(f"{name} ended with {done.returncode}: {last}", said=last)
+    return Ending(said=last)
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -46,6 +87,7 @@ def run(
     text: str | None = None,
     stdin: Path | None = None,
     stdout: Path | None = None,
+    tell: Callable[[str], str] = said,
 ) -> str:
     """Run a program to its end and give what it printed. Raises SourceError unless that was good.
 
@@ -72,7 +114,7 @@ def run(
         except OSError as error:
             raise SourceError(f"{argv[0]} cannot be run: {error.strerror}") from error
     if done.returncode != 0:
-        complaint = said(done.stderr.decode(errors="replace"))
+        complaint = tell(done.stderr.decode(errors="replace"))
         raise SourceError(f"{name} ended with {done.returncode}: {complaint}")
     return (done.stdout or b"").decode()
 

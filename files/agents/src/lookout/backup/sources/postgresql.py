@@ -92,6 +92,7 @@ class PostgresqlSource:
                 stdout=file,
             )
             known = contents(session)
+            known["bytes"] = int(session.ask(sql.SIZE)[0])
         missing = undumped(server.run("pg_restore", "--list", stdin=file), known["tables"])
         if missing:
             raise SourceError(f"{name}: the dump lacks {', '.join(missing[:5])}")
@@ -120,6 +121,16 @@ class PostgresqlSource:
             )
         with scratch_server(bin_dir, scratch, facts["superuser"], self.timeout_seconds) as server:
             yield from _judged(server, folder, facts)
+
+    def room(self, facts: Facts) -> tuple[Path, int]:
+        """Where `put` needs room beside the live databases, and how many bytes."""
+        place = sql.parsed("".join(self._live().execute(MAINTENANCE, sql.PLACE)))
+        known = [facts["databases"].get(name) or {} for name in self.databases or ()]
+        # A copy from before it was told of each of them
+        told = bool(known) and all("bytes" in one for one in known)
+        size = sum(one["bytes"] for one in known) if told else int(facts["bytes"])
+        # What is loaded goes through the log of changes as well.
+        return Path(place["data"]), size + min(size, int(place["log_bytes"]))
 
     def put(self, folder: Path, facts: Facts, aside: Path) -> None:
         """Restore beside the live databases, then let all change their names in one moment.

@@ -29,6 +29,7 @@ LONGEST_SOCKET_DIR = 80
 START_SECONDS = 60
 STOP_SECONDS = 60
 _END = "lookout end of answer"
+_QUOTES = re.compile(r"LINE \d+:|DETAIL:|CONTEXT:|QUERY:|STATEMENT:|\s*\^\s*$")
 
 
 def newest(versions: Path = VERSIONS) -> tuple[int, Path]:
@@ -42,6 +43,15 @@ def newest(versions: Path = VERSIONS) -> tuple[int, Path]:
     if not found:
         raise CannotJudgeError(f"no server of PostgreSQL is on this host (below {versions})")
     return max(found)
+
+
+def complaint(text: str) -> str:
+    """What a program of PostgreSQL complained about, without what it quotes.
+
+    That is the statement that failed, or the row: passwords of roles and of other servers, data.
+    """
+    lines = text.partition("Command was:")[0].splitlines()
+    return commands.said("\n".join(line for line in lines if not _QUOTES.match(line)))
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,9 @@ class Server:
             "PGPASSFILE": "/dev/null/none",
             "PGSERVICEFILE": "/dev/null/none",
             "PGAPPNAME": "lookout-backup",
+            # Passwords stand in what is restored: the server's log is not to quote it.
+            "PGOPTIONS": "-c log_statement=none -c log_min_error_statement=panic"
+            " -c log_min_duration_statement=-1",
         }
 
     @staticmethod
@@ -86,14 +99,16 @@ class Server:
             user=self.user,
             environment=self.environment,
             timeout_seconds=self.timeout_seconds,
+            tell=complaint,
             **more,
         )
 
     def psql(self, database: str) -> list[str]:
-        """The command that reads SQL, and ends at the first error."""
+        """The command that reads SQL, and ends at the first error, of which it quotes nothing."""
         return [
             *(str(self.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"),
-            *("--set=ON_ERROR_STOP=1", "--no-password", f"--dbname={self.way(database)}"),
+            *("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--no-password"),
+            f"--dbname={self.way(database)}",
         ]
 
     def execute(self, database: str, *statements: str) -> list[str]:
@@ -105,6 +120,7 @@ class Server:
             environment=self.environment,
             timeout_seconds=self.timeout_seconds,
             text=text,
+            tell=complaint,
         )
         return answer.splitlines()
 
@@ -155,9 +171,7 @@ class Session:
                 return lines
             lines.append(line.rstrip("\n"))
         self._complaints.seek(0)
-        raise SourceError(
-            f"psql: {commands.said(self._complaints.read().decode(errors='replace'))}"
-        )
+        raise SourceError(f"psql: {complaint(self._complaints.read().decode(errors='replace'))}")
 
 
 def contents(session: Session) -> dict[str, Any]:

@@ -51,6 +51,16 @@ select json_build_object(
   'standby', pg_is_in_recovery())
 """
 
+# Where the server writes, and how large its log of changes may grow while a database is loaded
+PLACE = """
+select json_build_object(
+  'data', current_setting('data_directory'),
+  'log_bytes', pg_size_bytes(current_setting('max_wal_size')))
+"""
+
+# On disk, with its indexes: more than its dump
+SIZE = "select pg_database_size(current_database())"
+
 # What pg_dump writes only together with CREATE DATABASE, which names the database.
 # Column of the ICU locale: daticulocale, from 17 on datlocale.
 PROPERTIES = """

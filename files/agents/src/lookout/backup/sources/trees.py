@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,8 @@ from lookout.backup.sources import SourceError
 
 # Linux' request to share the blocks of a file (ioctl_ficlone(2))
 FICLONE = 0x40049409
-# A file that changes while it is copied is copied again, this often
-TRIES = 3
+# A file that changes while it is copied is copied again, after these seconds; the last are none.
+PAUSES = (0.2, 1.0, 3.0, 0.0)
 CHUNK_BYTES = 1 << 20
 
 # Path below a folder -> what there is to know of it
@@ -151,10 +152,14 @@ def can_link(source: Path, target: Path) -> bool:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """The bytes as they are at one moment, if the writer lets them alone for that long."""
+    """The bytes as they are at one moment.
+
+    Raises SourceError where whoever writes the file never lets it alone for that long: what is of
+    two moments may be no configuration and no data, and nobody would notice.
+    """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(source, flags), "rb") as reads, target.open("wb") as writes:
-        for _ in range(TRIES):
+        for pause in PAUSES:
             before = os.fstat(reads.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "another kind of file took its place", source)
@@ -168,6 +173,11 @@ def copy_file(source: Path, target: Path) -> None:
             after = os.fstat(reads.fileno())
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
                 return
+            time.sleep(pause)
+    raise SourceError(
+        f"{source} changed every time that it was copied: leave it out (`exclude`), or have "
+        "`prepare` make a copy that stands still"
+    )
 
 
 def _cloned(source: int, target: int) -> bool:
