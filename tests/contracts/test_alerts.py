@@ -32,7 +32,7 @@ WITHOUT_INSTANCE = {
 # Alerts that are never quiet and never resolve.
 ALWAYS_FIRING = {"Watchdog"}
 # Jobs whose name is not that of a role: an exporter that is both probed through and watched.
-OTHER_JOBS = {"blackbox_exporter_self"}
+OTHER_JOBS = {"blackbox_exporter_self", "victoriametrics_agent"}
 # Prometheus adds these to every scrape of every job.
 OF_EVERY_JOB = {"scrape_samples_post_metric_relabeling", "scrape_sample_limit"}
 

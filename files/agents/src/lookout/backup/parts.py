@@ -55,6 +55,15 @@ class Prometheus:
 
 
 @dataclass(frozen=True)
+class Victoriametrics:
+    """The samples of one VictoriaMetrics, which answers on loopback."""
+
+    url: str
+    data_dir: Path
+    user: str
+
+
+@dataclass(frozen=True)
 class Piece:
     """What one role has in a part that it shares with others."""
 
@@ -76,6 +85,7 @@ class Part:
     sqlite: tuple[Sqlite, ...] = ()
     postgresql: Postgresql | None = None
     prometheus: Prometheus | None = None
+    victoriametrics: Victoriametrics | None = None
     # Units that must not run while the part is put back
     units: tuple[str, ...] = ()
     # A command whose exit status 0 says that a restored copy is good; {files} is the folder that
@@ -105,12 +115,21 @@ class Part:
         units = _together(one.units for one in pieces) if self.pieces else self.units
         return dataclasses.replace(self, paths=tuple(paths), pieces=pieces, units=units)
 
+    @property
+    def saves_something(self) -> bool:
+        """Whether it has a source at all."""
+        servers = self.postgresql or self.prometheus or self.victoriametrics
+        return bool(self.paths or self.sqlite or servers)
+
     def problems(self) -> Iterator[str]:
         """What is wrong across the keys."""
-        if not (self.paths or self.sqlite or self.postgresql or self.prometheus):
-            yield "paths: the part saves nothing: name paths, sqlite, postgresql or prometheus"
-        more = self.exclude or self.sqlite or self.postgresql or self.prometheus or self.prepare
-        if self.piece and more:
+        if not self.saves_something:
+            yield (
+                "paths: the part saves nothing: name paths, sqlite, postgresql, prometheus or"
+                " victoriametrics"
+            )
+        servers = self.postgresql or self.prometheus or self.victoriametrics
+        if self.piece and (servers or self.exclude or self.sqlite or self.prepare):
             yield "piece: a piece of a part has paths, units and check, and no more"
         for path in self.paths:
             if not path.is_absolute() or ".." in path.parts or path == Path("/"):

@@ -119,7 +119,7 @@ class Saver:
     def _keep(part: Part, stage: Path, size: int, repository: Repository) -> Saved:
         # Blocks of samples never change, but each hard link to one changes its ctime: without
         # this restic reads all of them every night.
-        options = ["--ignore-ctime"] if part.prometheus else []
+        options = ["--ignore-ctime"] if part.prometheus or part.victoriametrics else []
         tags = (f"{PART}{part.name}", f"{BYTES}{size}")
         return repository.backup(stage, tags, part.timeout_seconds, options)
 

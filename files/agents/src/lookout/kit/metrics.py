@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import logging
 import socket
-import ssl
 import threading
 from http import HTTPStatus
 from pathlib import Path
@@ -16,7 +15,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lookout.kit.files import write_atomically
-from lookout.kit.options import MetricsOptions, TlsOptions
+from lookout.kit.options import MetricsOptions
+from lookout.kit.tls import Certificates
 
 log = logging.getLogger("lookout.kit.metrics")
 
@@ -55,7 +55,7 @@ class MetricsServer(http.server.ThreadingHTTPServer):
 
     def __init__(self, registry: CollectorRegistry, options: MetricsOptions) -> None:
         self.registry = registry
-        self._tls = _Certificates(options.tls) if options.tls else None
+        self._tls = Certificates(options.tls) if options.tls else None
         self._free = threading.BoundedSemaphore(MOST_AT_ONCE)
         super().__init__((options.address, options.port), _Handler)
 
@@ -133,45 +133,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Requests are of interest to nobody but who looks for a mistake."""
         log.debug(format, *args)
-
-
-class _Certificates:
-    """Mutual TLS with the files as they are now: a renewed certificate needs no restart."""
-
-    def __init__(self, options: TlsOptions) -> None:
-        self._options = options
-        self._lock = threading.Lock()
-        self._seen = self._changed()
-        self._context = self._read()
-
-    def accept(self, request: socket.socket) -> ssl.SSLSocket:
-        """The connection under TLS. Raises OSError for a client that the site does not know."""
-        wrapped = self._fresh().wrap_socket(request, server_side=True)
-        name = self._options.client_name
-        names = (wrapped.getpeercert() or {}).get("subjectAltName", ())
-        if name and ("DNS", name) not in names:
-            wrapped.close()
-            raise OSError(f"its certificate is not {name}'s")
-        return wrapped
-
-    def _fresh(self) -> ssl.SSLContext:
-        with self._lock:
-            try:
-                now = self._changed()
-                if now != self._seen:
-                    self._context, self._seen = self._read(), now
-            except OSError as error:
-                # In the midst of a renewal key and certificate may not fit; the next look will do.
-                log.warning("the renewed certificate is not taken yet: %s", error)
-            return self._context
-
-    def _changed(self) -> tuple[int, ...]:
-        files = (self._options.certificate, self._options.key, self._options.ca)
-        return tuple(file.stat().st_mtime_ns for file in files)
-
-    def _read(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self._options.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(self._options.certificate, self._options.key)
-        return context

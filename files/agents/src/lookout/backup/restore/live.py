@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lookout.backup.parts import Part
 from lookout.backup.restore import fetch
-from lookout.backup.sources import Facts, Source, SourceError, prometheus
+from lookout.backup.sources import Facts, Source, SourceError, prometheus, victoriametrics
 from lookout.backup.sources.prometheus_api import Api
 
 # Sources whose live data can be read while nothing of the part runs. A database server is asked by
@@ -36,18 +36,34 @@ def differences(sources: Sequence[Source], copy: Path) -> Iterator[str]:
 
 def answers(part: Part, facts: Mapping[str, Facts]) -> Iterator[str]:
     """Where a service that runs again answers otherwise than it did when it was saved."""
-    one = part.prometheus
-    if one is None or prometheus.PrometheusSource.name not in facts:
-        return
-    api = Api(one.url, one.certificate, one.key, one.ca, _ASK_SECONDS)
+    one, two = part.prometheus, part.victoriametrics
+    if one and prometheus.PrometheusSource.name in facts:
+        api = Api(one.url, one.certificate, one.key, one.ca, _ASK_SECONDS)
+        problem = _not_ready(api, "/-/ready")
+        known = facts[prometheus.PrometheusSource.name]
+        yield from (
+            [f"Prometheus is not ready: {problem}"] if problem else prometheus.answers(api, known)
+        )
+    if two and victoriametrics.VictoriametricsSource.name in facts:
+        api = Api(two.url, timeout_seconds=_ASK_SECONDS)
+        problem = _not_ready(api, "/health")
+        known = facts[victoriametrics.VictoriametricsSource.name]
+        yield from (
+            [f"VictoriaMetrics is not ready: {problem}"]
+            if problem
+            else victoriametrics.answers(api, known)
+        )
+
+
+def _not_ready(api: Api, path: str) -> str:
+    """Wait until it answers; what is wrong where it does not come to that."""
     until = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            api.get("/-/ready")
-            break
+            api.get(path)
         except SourceError as error:
             if time.monotonic() > until:
-                yield f"Prometheus is not ready: {error}"
-                return
+                return str(error)
             time.sleep(1)
-    yield from prometheus.answers(api, facts[prometheus.PrometheusSource.name])
+        else:
+            return ""

@@ -53,7 +53,7 @@ def fitting(local: Part, saved: Part) -> tuple[Part, tuple[str, ...]]:
     mine: list[object] = [*local.paths, *_files(local)]
     theirs: list[object] = [*saved.paths, *_files(saved)]
     fits: list[Path] = [*paths, *(one.database for one in sqlite)]
-    for kind in ("postgresql", "prometheus"):
+    for kind in ("postgresql", "prometheus", "victoriametrics"):
         mine += [kind] if getattr(local, kind) else []
         theirs += [kind] if getattr(saved, kind) else []
     for one in theirs:
@@ -70,8 +70,9 @@ def fitting(local: Part, saved: Part) -> tuple[Part, tuple[str, ...]]:
         sqlite=tuple(sqlite),
         postgresql=saved.postgresql and local.postgresql,
         prometheus=saved.prometheus and local.prometheus,
+        victoriametrics=saved.victoriametrics and local.victoriametrics,
     )
-    if not (part.paths or part.sqlite or part.postgresql or part.prometheus):
+    if not part.saves_something:
         raise ChoiceError(f"{local.name}: the snapshot has nothing that this host knows")
     return part, tuple(notes)
 
@@ -83,7 +84,9 @@ def narrowed(part: Part, file: Path | None, database: str) -> Part:
             there = ", ".join(map(str, part.paths)) or "nothing"
             raise ChoiceError(f"{part.name}: {file} is not below its paths, which are {there}")
         one = part.limited((file,))
-        return dataclasses.replace(one, sqlite=(), postgresql=None, prometheus=None)
+        return dataclasses.replace(
+            one, sqlite=(), postgresql=None, prometheus=None, victoriametrics=None
+        )
     if database:
         sqlite = [one for one in part.sqlite if database in (one.database.name, str(one.database))]
         if not sqlite and not part.postgresql:
@@ -95,6 +98,7 @@ def narrowed(part: Part, file: Path | None, database: str) -> Part:
             sqlite=tuple(sqlite),
             postgresql=None if sqlite else part.postgresql,
             prometheus=None,
+            victoriametrics=None,
         )
     return part
 
@@ -130,6 +134,8 @@ def replaced(item: Item) -> Iterator[str]:
         yield f"{which} of PostgreSQL at port {part.postgresql.port}"
     if part.prometheus:
         yield f"{part.prometheus.data_dir} (samples of Prometheus)"
+    if part.victoriametrics:
+        yield f"{part.victoriametrics.data_dir} (samples of VictoriaMetrics)"
 
 
 def room(
@@ -158,7 +164,7 @@ def room(
 
 def _wants(item: Item, work: Path) -> Iterator[tuple[Path, int]]:
     live = [*item.part.paths, *(one.database for one in item.part.sqlite)]
-    live += [item.part.prometheus.data_dir] if item.part.prometheus else []
+    live += [one.data_dir for one in (item.part.prometheus, item.part.victoriametrics) if one]
     # A copy, beside it what judges it or compares it, and what becomes live
     places = [work, work, *{_device(one): one for one in live}.values()]
     # Where the server runs that judges a dump

@@ -70,6 +70,7 @@ def of(part: Part) -> list[Source]:
     from lookout.backup.sources.postgresql import PostgresqlSource  # noqa: PLC0415
     from lookout.backup.sources.prometheus import PrometheusSource  # noqa: PLC0415
     from lookout.backup.sources.sqlite import SqliteSource  # noqa: PLC0415
+    from lookout.backup.sources.victoriametrics import VictoriametricsSource  # noqa: PLC0415
 
     found: list[Source] = []
     if part.paths:
@@ -80,4 +81,6 @@ def of(part: Part) -> list[Source]:
         found.append(PostgresqlSource(part.postgresql, part.timeout_seconds))
     if part.prometheus:
         found.append(PrometheusSource(part.prometheus, part.timeout_seconds))
+    if part.victoriametrics:
+        found.append(VictoriametricsSource(part.victoriametrics, part.timeout_seconds))
     return found

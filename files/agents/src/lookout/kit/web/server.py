@@ -13,6 +13,7 @@ from typing import Any
 
 from lookout.kit.options import MetricsOptions, TlsOptions
 from lookout.kit.program import Kit
+from lookout.kit.tls import context
 
 LOG = logging.getLogger("lookout.kit.web")
 Asgi = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
@@ -77,38 +78,6 @@ def listen(address: str, port: int) -> list[socket.socket]:
 def family_of(address: str) -> socket.AddressFamily:
     """IPv4 or IPv6, by the look of the address."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-class SaysWhy(ssl.SSLObject):
-    """A side of TLS that tells the other why it is refused.
-
-    asyncio closes a connection whose handshake failed without sending the alert that says so. When
-    the error comes a round later, the alert is on its way.
-    """
-
-    _failed: ssl.SSLError | None = None
-
-    def do_handshake(self) -> None:
-        """As ever; an error is raised at the second call."""
-        if self._failed is not None:
-            raise self._failed
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            self._failed = error
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert goes first") from error
-
-
-def context(tls: TlsOptions) -> ssl.SSLContext:
-    """TLS for clients that the site's CA has signed, and for nobody else."""
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tls.ca))
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.sslobject_class = SaysWhy
-    made.load_cert_chain(tls.certificate, tls.key)
-    return made
 
 
 def changed(tls: TlsOptions | None) -> tuple[int, ...]:
