@@ -147,7 +147,7 @@ def test_a_broken_note_is_made_anew(bed: Bed, note: str) -> None:
 
 def test_rotations_under_load_refuse_no_request(bed: Bed) -> None:
     """Clients take over the new token each in its time; each of 10,000 requests is let in."""
-    current, refused, rounds = [bed.token], [], 5
+    current, refused, rounds = [bed.token], [], 20
     asked = [0] * 4
 
     def client(number: int) -> None:
@@ -160,8 +160,13 @@ def test_rotations_under_load_refuse_no_request(bed: Bed) -> None:
     threads = [threading.Thread(target=client, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    for part in range(1, rounds + 1):
-        while min(asked) < part * 400:
+    for _ in range(rounds):
+        # Each of them has begun a request with the newest token before there is another one.
+        before = [*asked]
+        while any(
+            thread.is_alive() and now < then + 2
+            for thread, now, then in zip(threads, asked, before, strict=True)
+        ):
             time.sleep(0.001)
         current[0] = bed.rotate()
     for thread in threads:
