@@ -74,7 +74,8 @@ def test_a_host_whose_clock_jumps_is_heard_of_and_loses_nothing(
     assert night(options) == 0
     assert {one.id for one in real_stage.snapshots() if one.part} == {back.id, today.id, ahead.id}
     newest = store_state.read(options.state_file).hosts[HOST].parts["alpha"].newest_good
-    assert newest == pytest.approx(now, abs=2)
+    # The one that is dated ahead is of when it came, moments later.
+    assert newest == pytest.approx(now, abs=60)
     content = (real_stage.restored(today.id) / "files/alpha.data").read_text()
     assert content == "the data of today"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookout.backup.records import good_ids
+from lookout.backup.records import dropped, good_ids
 from lookout.backup.restic import Snapshot
 from lookout.backup.retention import (
     DAY_SECONDS,
@@ -240,6 +241,31 @@ def test_seven_forged_ones_push_nothing_out_that_was_not_saved_for_weeks() -> No
     assert before[-1] not in kept.left
 
 
+def test_what_is_dated_ahead_is_no_backup_of_the_nights_to_come() -> None:
+    kept = Kept()
+    for ahead in range(30):
+        kept.save(0, "a", dated=ahead)
+    assert newest_good(kept.left, kept.arrivals, at(20)) == {"a": at(0)}
+    kept.save(20, "a", dated=-5)
+    assert newest_good(kept.left, kept.arrivals, at(20)) == {"a": at(0)}
+    kept.save(21, "a")
+    assert newest_good(kept.left, kept.arrivals, at(21)) == {"a": at(21)}
+
+
+def test_thousands_that_he_adds_do_not_take_the_night() -> None:
+    count, begun = 20_000, time.monotonic()
+    ones = [made("a", number / 500, f"a-{number}") for number in range(count)]
+    others = [made(f"b{number}", number / 500) for number in range(count)]
+    told = [
+        Snapshot(f"r-{one.id}", one.time, "app1", ("record", "whole", f"good={one.id}"))
+        for one in ones
+    ]
+    arrivals = {one.id: one.time for one in [*ones, *others, *told]}
+    assert len(forgettable([*ones, *told], arrivals, KEEP, at(40))) > count / 10
+    assert len(dropped([*others, *told])) == count
+    assert time.monotonic() - begun < 30, "ten minutes is too long for the store to wait"
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> Kept:
     """Runs on any days, dated as their host believes, of which each part went well or badly."""
@@ -346,5 +372,6 @@ def test_what_has_enough_nights_after_it_goes(kept: Kept, day: float) -> None:
 
 @given(histories(), st.floats(-100, 100))
 def test_the_newest_good_one_is_no_later_than_now(kept: Kept, day: float) -> None:
-    for part, newest in newest_good(kept.left, at(day)).items():
-        assert newest == max(one.time for one in kept.good(part) if one.time <= at(day))
+    for part, newest in newest_good(kept.left, kept.arrivals, at(day)).items():
+        made = [min(one.time, kept.arrivals[one.id]) for one in kept.good(part)]
+        assert newest == max(one for one in made if one <= at(day))

@@ -18,6 +18,7 @@ import pytest
 from backup_stage import HOST, PLENTY, Copied, Stage
 
 from lookout.backup import manifest, run
+from lookout.backup.night import Night
 from lookout.backup.parts import Part
 from lookout.backup.reach import Status, StoreError, UnreachableError
 from lookout.backup.restic import ResticError, Saved, Snapshot
@@ -295,11 +296,32 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(stage: Stage) -> No
     assert list(stage.options.stage_dir.iterdir()) == []
 
 
-def test_parts_for_which_no_time_is_left_fail(stage: Stage) -> None:
+def test_a_piece_that_is_broken_fails_a_run_of_its_part_and_is_no_part_that_is_gone(
+    stage: Stage,
+) -> None:
+    data = stage.part("alpha")
+    (stage.options.parts_dir / "alpha.yml").unlink()
+    for piece, path in (("web", data), ("dns", "etc")):
+        text = f"name: alpha\npiece: {piece}\npaths: [{path}]\n"
+        (stage.options.parts_dir / f"alpha-{piece}.yml").write_text(text)
+    assert stage.run("alpha") == run.SOME_FAILED
+    assert "alpha-dns: alpha-dns.yml: paths" in stage.reported[-1]
+    (stage.options.parts_dir / "alpha-web.yml").unlink()
+    assert stage.run() == run.SOME_FAILED
+    assert stage.snapshots()[-1].names == ("alpha",)
+
+
+def test_parts_for_which_no_time_is_left_fail(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.options = replace(stage.options, timeout_seconds=0.0)
     stage.part("alpha")
+    # It is full, and nobody asks: one that does not answer would take the time of the record.
+    stage.client.answer = replace(PLENTY, free_bytes=0)
+    monkeypatch.setattr(Night, "check_room", lambda *_: None)
     assert stage.run() == run.SOME_FAILED
-    assert "no time is left" in stage.reported[0]
+    assert "no time is left: the parts before it took all of it" in stage.reported[0]
+    assert "full" not in stage.reported[0]
 
 
 def test_what_a_command_before_the_copy_says_is_kept_and_its_failure_counts(

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from lookout.backup import store_upkeep
+from lookout.backup import store_options, store_upkeep
 from lookout.backup.restic import ResticError, Snapshot
-from lookout.backup.store_found import is_unfinished
-from lookout.backup.store_options import MARKER, Copy, StoreOptions
+from lookout.backup.store_found import MOST_PARTS, is_unfinished, parts_of
+from lookout.backup.store_options import MARKER, Copy, Room, StoreOptions
 from lookout.backup.store_repository import Clock, Locks, begin, patiently
 
 PASSWORD = "canary-of-the-repository"  # noqa: S105
@@ -172,7 +172,11 @@ def test_what_is_forged_in_one_night_pushes_nothing_out(store: Store) -> None:
     assert store.metrics()['nights{host="app1",part="etc"}'] == 2
 
 
-def test_an_upload_that_was_ended_in_its_midst_goes_on_the_next_night(store: Store) -> None:
+def test_an_upload_that_was_ended_in_its_midst_goes_on_the_next_night(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(free=6, size=100)
+    monkeypatch.setattr(store_options, "room", lambda _: room)
     """What is left of it: packs that no snapshot refers to, and no index lists."""
 
     def files() -> set[Path]:
@@ -202,9 +206,21 @@ def test_it_is_the_last_record_by_its_arrival_that_says_so() -> None:
         return Snapshot(name, when, "app1", ("record", *tags))
 
     whole, cut = told("whole", 5), told("cut", 9, "unfinished")
-    assert is_unfinished([cut, whole], {"whole": 1, "cut": 2})
-    assert not is_unfinished([cut, whole], {"whole": 2, "cut": 1})
-    assert is_unfinished([], {})
+    assert is_unfinished([cut, whole], {"whole": 1, "cut": 2}, 3)
+    assert not is_unfinished([cut, whole], {"whole": 2, "cut": 1}, 3)
+    assert is_unfinished([], {}, 3)
+    assert not is_unfinished([cut, whole], {"whole": 1, "cut": 2}, 2 * DAY), "none goes on with it"
+
+
+def test_a_disk_that_is_full_is_pruned_whatever_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no host could save anything, nor end what goes on, before a month has gone by."""
+    store.restic("backup", str(store.options.path / MARKER), "--tag=record,unfinished")
+    room = Room(free=4, size=100)
+    monkeypatch.setattr(store_options, "room", lambda _: room)
+    assert store.once() == 0
+    assert 'last_prune_timestamp_seconds{host="app1"}' in store.metrics()
 
 
 def test_before_the_first_record_nothing_is_pruned(store: Store) -> None:
@@ -221,6 +237,14 @@ def test_one_that_is_not_good_is_no_newest_good_one(store: Store) -> None:
     metrics = store.metrics()
     assert metrics['snapshots{host="app1",part="postgresql"}'] == 1
     assert 'newest_good_timestamp_seconds{host="app1",part="postgresql"}' not in metrics
+
+
+def test_whatever_a_host_adds_is_not_more_than_prometheus_takes() -> None:
+    """Of one target it takes so many samples, and names of so many letters, or none at all."""
+    ones = [Snapshot(f"id{number}", number, "app1", (f"part=p{number}",)) for number in range(999)]
+    ones += [Snapshot("long", 0, "app1", (f"part={'x' * 2000}",))]
+    arrivals = {one.id: one.time for one in reversed(ones)}
+    assert set(parts_of(ones, arrivals, 2000)) == {f"p{number}" for number in range(MOST_PARTS)}
 
 
 def test_a_part_that_the_host_has_no_more_is_told(store: Store) -> None:
@@ -358,6 +382,23 @@ def test_a_look_sees_a_backup_that_came_after_the_upkeep_had_begun(store: Store)
 
 
 # --- locks ---
+
+
+def test_a_look_at_one_that_takes_long_does_not_take_the_time_of_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = store.options.path.parent / "programs"
+    programs.mkdir()
+    real = shutil.which("restic")
+    slow = f'#!/bin/sh\ncase "$2" in */app0) exec sleep 25;; esac\nexec {real} "$@"\n'
+    (programs / "restic").write_text(slow)
+    (programs / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(store_upkeep, "LOOK_EACH_SECONDS", 6.0)
+    begun = time.monotonic()
+    assert store_upkeep.look(store.options, ["app0", "app1"]) == 0
+    assert time.monotonic() - begun < 20
+    assert 'newest_good_timestamp_seconds{host="app1",part="etc"}' in store.metrics()
 
 
 def lock(store: Store) -> Path:

@@ -100,7 +100,13 @@ def plan(folder: Path, wanted: Sequence[str] = ()) -> Plan:
             f"there is no part {', '.join(unknown)} on this host: {', '.join(sorted(known))}"
         )
     chosen = tuple(part for part in parts if part.name in wanted)
-    return Plan(chosen, {n: why for n, why in broken.items() if n in wanted}, partial=True)
+    mine = {name: why for name, why in broken.items() if _part_of(name) in wanted or name in wanted}
+    return Plan(chosen, mine, partial=True)
+
+
+def _part_of(name: str) -> str:
+    """The part that a file with this name is a piece of, or is."""
+    return name.partition("-")[0]
 
 
 def new_bytes(needs: Mapping[str, int], state: State) -> int:
@@ -196,7 +202,8 @@ class Night:
             outcome = Outcome(**bounded(lambda: asdict(self._saver.save(part, repository)), left))
         except BoundedError as error:
             outcome = Outcome(
-                problem=str(error) + self._full(),
+                # Each question may take a minute, of the last ones of the run.
+                problem=str(error) + (self._full() if left > 0 else ""),
                 begun=left > 0,
                 seconds=time.monotonic() - started,
             )
@@ -242,7 +249,8 @@ class Night:
         try:
             tags = [RECORD, PARTIAL if work.partial else WHOLE]
             # A file with another name is no part's, and restic would take its comma for two tags.
-            tags += [f"{NAMES}{name}" for name in outcomes if re.fullmatch(NAME, name)]
+            names = dict.fromkeys(map(_part_of, outcomes))
+            tags += [f"{NAMES}{name}" for name in names if re.fullmatch(NAME, name)]
             tags += [UNFINISHED] if any(one.begun for one in outcomes.values()) else []
             tags += [f"{GOOD}{one}" for one in self._ids(outcomes, repository)]
             folder.mkdir(mode=0o700)

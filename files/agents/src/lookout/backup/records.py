@@ -6,6 +6,7 @@ the run was about, saved or not: of a whole run those are all that the host has.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 
 from lookout.backup.restic import PARTIAL, RECORD, WHOLE, Snapshot
@@ -57,8 +58,6 @@ def dropped(snapshots: Collection[Snapshot]) -> dict[str, float]:
     for one in snapshots:
         if one.part and one.part not in has:
             saved[one.part] = max(one.time, saved.get(one.part, one.time))
-    told = [one.time for one in snapshots if WHOLE in one.tags]
-    return {
-        part: min((at for at in told if at > last), default=runs[0].time)
-        for part, last in saved.items()
-    }
+    told = sorted(one.time for one in snapshots if WHOLE in one.tags)
+    since = {part: bisect_right(told, last) for part, last in saved.items()}
+    return {part: told[at] if at < len(told) else runs[0].time for part, at in since.items()}

@@ -20,10 +20,20 @@ DAY_SECONDS = 86400.0
 Arrivals = Mapping[str, float]
 
 
-def newest_good(snapshots: Collection[Snapshot], now: float) -> dict[str, float]:
-    """When the newest good snapshot of each part was made; what is dated ahead does not count."""
-    # The oldest first: the last one of each part remains.
-    return {one.part: one.time for one in good(snapshots) if one.time <= now}
+def newest_good(
+    snapshots: Collection[Snapshot], arrivals: Arrivals, now: float
+) -> dict[str, float]:
+    """When the newest good snapshot of each part was made; what is dated ahead does not count.
+
+    Nor is one newer than its arrival: dated ahead, by a clock that was wrong or by whoever broke
+    into its host, it would pass for the backup of a night on which there was none.
+    """
+    newest: dict[str, float] = {}
+    for one in good(snapshots):
+        made = min(one.time, arrivals.get(named(one), one.time))
+        if made <= now:
+            newest[one.part] = max(made, newest.get(one.part, made))
+    return newest
 
 
 def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float) -> dict[str, int]:
@@ -43,17 +53,22 @@ def nights_after(snapshots: Collection[Snapshot], arrivals: Arrivals, now: float
     for one in snapshots:
         if ages[one.id] >= 0 and (one.part or RECORD in one.tags):
             of_kind[PART + one.part if one.part else RECORD].append(one)
-    after = {}
+    after: dict[str, int] = {}
     for kind, ones in of_kind.items():
-        # Its own age, and for how long it counts
-        counting = [
+        # Its own age, and for how long it counts; the youngest first
+        counting = sorted(
             (age, age if kind == RECORD else min(age, told[named(one)]))
             for one in ones
             for age in [ages[one.id]]
             if kind == RECORD or named(one) in told
-        ]
-        for one in ones:
-            nights = {since // DAY_SECONDS for age, since in counting if age < ages[one.id]}
+        )
+        # Once through all: thousands, which a host can add, must not take the store's night.
+        nights: set[float] = set()
+        younger = 0
+        for one in sorted(ones, key=lambda one: ages[one.id]):
+            while younger < len(counting) and counting[younger][0] < ages[one.id]:
+                nights.add(counting[younger][1] // DAY_SECONDS)
+                younger += 1
             after[one.id] = len(nights)
     return after
 

@@ -33,6 +33,10 @@ Tell = Callable[[str, str], None]
 COPY_CHECK_SECONDS = 6.5 * 86400
 # Of the hourly look at all of them: each takes a second or two.
 LOOK_SECONDS = 1200.0
+# One to which its host added more than can be listed must not take the time of the others.
+LOOK_EACH_SECONDS = 120.0
+# With so little of the disk free, what prune takes away is worth more than an upload that goes on.
+SCARCE_SHARE = 0.05
 
 
 class Upkeep:
@@ -71,8 +75,9 @@ class Upkeep:
 
     def look(self) -> None:
         """What is there, as far as it can be read: what is wrong with it the check says."""
+        clock = Clock(min(LOOK_EACH_SECONDS, self._clock.left()))
         try:
-            self._look()
+            self._tell(at_store(self._options, self._host, clock))
         except (ResticError, OSError, ValueError) as error:
             log.warning("%s: cannot say what is there: %s", self._host, error)
 
@@ -105,7 +110,7 @@ class Upkeep:
                 raise ResticError(
                     f"{len(left)} snapshots that were to be forgotten are still there", 1
                 )
-        if is_unfinished(there, came) and self._notes.unpruned < self._options.keep_days:
+        if is_unfinished(there, came, time.time()) and self._may_wait():
             log.info("%s: is not pruned: an upload goes on the next night", self._host)
             self._notes.unpruned += 1
             # restic lists what it has brought every ten minutes, and brings again what no list has.
@@ -114,9 +119,19 @@ class Upkeep:
         self._patiently(lambda: self._run("prune"))
         self._notes.prune_time, self._notes.unpruned = time.time(), 0
 
+    def _may_wait(self) -> bool:
+        """Whether prune may be left out: not for ever, and not where all are in need of room."""
+        room = store_options.room(self._options)
+        return (
+            self._notes.unpruned < self._options.keep_days and room.free >= room.size * SCARCE_SHARE
+        )
+
     def _look(self) -> None:
+        self._tell(self._kept)
+
+    def _tell(self, kept: Kept) -> None:
         self._notes.bytes = folder_bytes(self._folder)
-        there = self._kept.snapshots()
+        there = kept.snapshots()
         self._notes.parts = parts_of(there, arrivals(self._folder, there), time.time())
 
     def _copy(self) -> None:
