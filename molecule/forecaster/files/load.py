@@ -17,7 +17,7 @@ from pathlib import Path
 
 DAY = 86_400
 DAYS = 14
-STEP = 60
+STEP = 30
 SIZES = {"web": 1.0, "db": 0.5, "turned": 1.0}
 JUMP = Path("/root/jump")
 

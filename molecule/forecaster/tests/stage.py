@@ -18,6 +18,9 @@ GATEWAY = "https://localhost/forecaster"
 SITE_CURL = "curl -sS --cacert /etc/lookout/tls/ca.pem"
 MODELS = "/var/lib/lookout/models"
 TEXT_FILE = "/var/lib/prometheus/node-exporter/load.prom"
+# Of the series that jumps, and how long a value takes until Prometheus has it (molecule.yml)
+STEP_SECONDS = 30
+SCRAPED_SECONDS = 6
 DATABASE = "/var/lib/prometheus/metrics2"
 
 
@@ -108,10 +111,10 @@ def fill(host: Host) -> None:
     wait_for_samples(host, f"timestamp(lookout_test_load) > {began}")
 
 
-def wait_for_the_next_minute(host: Host) -> None:
-    """What is scraped now is the value of the next full minute, which is over then."""
-    time.sleep(6)
-    time.sleep(61 - int(now(host)) % 60)
+def wait_for_the_next_step(host: Host) -> None:
+    """What is scraped from now on is the value of the step that has ended then."""
+    time.sleep(SCRAPED_SECONDS)
+    time.sleep(STEP_SECONDS + 1 - int(now(host)) % STEP_SECONDS)
 
 
 def new_token(host: Host, client: str) -> str:

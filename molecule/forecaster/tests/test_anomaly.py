@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hosts import connect, host_names, wait_for
-from stage import ask, new_token, prometheus, run, series, wait_for_the_next_minute
+from stage import ask, new_token, prometheus, run, series, wait_for_the_next_step
 from testinfra.host import Host
 
-MINUTES = 3
+STEPS = 4
 
 
 def alerts(host: Host) -> list[dict[str, Any]]:
@@ -28,10 +28,10 @@ def firing(host: Host) -> list[dict[str, Any]]:
 
 
 def until_seen(tokens: dict[str, str], seen: Callable[[Any], bool]) -> dict[str, Any]:
-    """Forecasts of full minutes until all hosts see it; what they know of the series then."""
+    """Forecast, step by step, until all hosts see it; what they know of the series then."""
     found: dict[str, Any] = {}
-    for _ in range(MINUTES):
-        wait_for_the_next_minute(connect(next(iter(tokens))))
+    for _ in range(STEPS):
+        wait_for_the_next_step(connect(next(iter(tokens))))
         for name, token in tokens.items():
             assert run(connect(name), "forecast") == 0
             found[name] = series(connect(name), token)["load web"]

@@ -1,10 +1,11 @@
-"""Every query of the dashboard has series, every metric of the alerts is there."""
+"""Every query of the dashboard has series, every metric of the alerts is there: also of tokens."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
 from dashboard_gate import dead_queries
 from stage import metrics
 from testinfra.host import Host
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "contracts"))
 from dashboard_queries import dashboards, queries  # noqa: E402
 from metric_names import rule_metrics  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("token")
 
 
 def test_every_query_returns_series(host: Host) -> None:

@@ -37,7 +37,7 @@ def test_samples_become_forecasts(host: Host, token: str, trained: dict[str, str
     assert "without an answer: wrong" in said
 
     known = series(host, token)
-    for name, steps in (("load web", 1440), ("load db", 1440), ("slow web", 288)):
+    for name, steps in (("load web", 2880), ("load db", 2880), ("slow web", 288)):
         one = known[name]
         assert (one["state"], one["skilled"]) == ("forecast", True), one
         assert [ahead["horizon"] for ahead in one["horizons"]] == ["1h", "6h", "24h"]
