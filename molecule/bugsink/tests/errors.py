@@ -94,7 +94,8 @@ class Bugsink:
 
     def takes(self, project: str, count: int) -> bool:
         """Whether so many events of it were digested, once they had their time."""
-        return bool(wait_for(lambda: self.taken(project) == count, seconds=30))
+        # A worker that was killed takes half a minute to begin on a busy machine.
+        return bool(wait_for(lambda: self.taken(project) == count, seconds=120))
 
     # --- people ---
 

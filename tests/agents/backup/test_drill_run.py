@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from drill_store import HOST, Content, Copies, options
 
-from lookout.backup.drill import run
+from lookout.backup.drill import run, since
 from lookout.backup.drill.options import DrillOptions
 from lookout.backup.drill.part import Examiner
 from lookout.backup.drill.repository import BadBackupError
@@ -168,6 +168,13 @@ def test_one_host_that_is_out_of_reach_does_not_hide_another(kept: Kept) -> None
     assert [host.result for host in found.hosts] == [PASSED, FAILED]
     assert found.result == FAILED
     assert "no record of a run of app2" in found.hosts[1].failures[0]
+
+
+@pytest.mark.parametrize(("hours_ago", "result"), [(5, ERROR), (50, FAILED)])
+def test_a_new_host_has_had_no_night_yet(kept: Kept, hours_ago: float, result: str) -> None:
+    kept.copies.snapshots.clear()
+    since.save({HOST: time.time() - hours_ago * 3600}, kept.options.state_dir / since.FILE)
+    assert drilled(kept).result == result
 
 
 def test_no_room_is_an_error_before_anything_is_restored(

@@ -100,7 +100,7 @@ def _keep(found: Drill, options: DrillOptions, kit: Kit) -> None:
 
 def _publish(states: state.States, options: DrillOptions) -> None:
     """The metrics of the last drills, and since when hosts wait for one."""
-    file = options.state_dir / "since.json"
+    file = options.state_dir / since.FILE
     known = since.follow(since.load(file), options.hosts, time.time())
     registry = state.metrics(states)
     since.publish(known, registry)

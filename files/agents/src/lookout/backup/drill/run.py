@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lookout.backup.bounded import BoundedError, bounded
+from lookout.backup.drill import since
 from lookout.backup.drill.choose import Choice, choose, said
 from lookout.backup.drill.interrupt import Interrupted, interruptible
 from lookout.backup.drill.options import DrillOptions
@@ -20,6 +21,8 @@ from lookout.backup.restic import Snapshot
 from lookout.backup.sources import CannotJudgeError
 
 LOG = logging.getLogger("lookout.backup.drill")
+
+_NO_NIGHT_YET = "it is new here, and its first backup is still to come: nothing is to be judged yet"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,10 @@ class _Work:
             try:
                 repository.look()
                 LOG.info("%s: lists its snapshots", host)
-                choice = choose(repository.list(), host, time.time())
+                snapshots = repository.list()
+                if not snapshots and self._is_new(host):
+                    return HostResult(host, errors=(_NO_NIGHT_YET,))
+                choice = choose(snapshots, host, time.time())
                 # Of one part somebody may want to know what can be had all the same.
                 if not self._order.parts:
                     LOG.info("%s: checks its repository", host)
@@ -103,6 +109,11 @@ class _Work:
             except CannotJudgeError as error:
                 return HostResult(host, errors=(str(error),))
             return self._parts(host, repository, choice)
+
+    def _is_new(self, host: str) -> bool:
+        """Whether it was added so late that its first backup is still to come."""
+        known = since.load(self._options.state_dir / since.FILE).get(host)
+        return known is not None and time.time() - known < self._max_age
 
     def _parts(self, host: str, repository: Judged, choice: Choice) -> HostResult:
         if choice.record:

@@ -10,6 +10,9 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from lookout.kit.files import write_atomically
 
+# In the folder of the drills' state
+FILE = "since.json"
+
 Since = dict[str, float]
 
 
