@@ -55,7 +55,7 @@ def test_samples_become_forecasts(host: Host, token: str, trained: dict[str, str
     for name in ("load web", "load db", "slow web"):
         model = trainings[name]["model"]
         assert model["error_ratio"] < 0.9, model
-        assert 0.8 < model["coverage"] < 0.97, model
+        assert 0.7 < model["coverage"] <= 1, model
         print(f"{name}: {model['method']}, {model['error_ratio']} of as yesterday's error,"
               f" coverage {model['coverage']}")  # fmt: skip
 
