@@ -129,9 +129,10 @@ def early(methods: tuple[str, ...], clean: Floats, coming: Floats, slopes: Float
     out = np.empty((len(methods), first, clean.shape[1]))
     for ahead in range(repeat):
         expected = expectations(methods, clean, first, ahead)[0][:, 0] if ahead else coming
-        before = np.arange((first + ahead) % repeat, first, repeat)
-        rises = slopes[:, None] * (before - first - ahead)
-        out[:, before] = clean[before] - expected[:, None] - rises[..., None]
+        begin = (first + ahead) % repeat
+        rises = slopes[:, None] * (np.arange(begin, first, repeat) - first - ahead)
+        rows = slice(begin, None, repeat)
+        out[:, rows] = clean[rows] - expected[:, None] - rises[..., None]
     return out
 
 

@@ -82,8 +82,8 @@ def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
     x, y = features(deviations, sums, start)
     target = deviations.reshape(methods, rows * slots)[:, targets] * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
-    squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
-    products = np.stack([x, y], axis=2) @ target
+    both = np.stack([x, y, x * x, x * y, y * y], axis=2)
+    squares, products = both[:, :, 2:] @ inside.astype(float), both[:, :, :2] @ target
     xx, xy, yy = np.moveaxis(known_after(squares), 2, 0)
     xt, yt = np.moveaxis(known_after(products), 2, 0)
     xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)

@@ -99,14 +99,14 @@ class Forecast:
 
 def take(whole: Floats, first_slot: int, count: int) -> Floats:
     """Values of an array by absolute slot for `count` slots from `first_slot` on."""
-    return np.asarray(whole[(first_slot + np.arange(count)) % len(whole)])
+    begin = first_slot % len(whole)
+    return whole.take(np.arange(begin, begin + count), mode="wrap")
 
 
 def spread(blocks: Floats, first_slot: int, count: int) -> Floats:
     """The noise by time of day for slots, from its blocks (BLOCKS,)."""
-    each = count // BLOCKS
-    slots = ((first_slot + np.arange(count)) % count) // each
-    return np.asarray(blocks[slots])
+    begin = first_slot % count
+    return blocks.take(np.arange(begin, begin + count) // (count // BLOCKS), mode="wrap")
 
 
 def recent_rows(model: Model, recent: Series) -> Floats | Refused:
