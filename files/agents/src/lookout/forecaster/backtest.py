@@ -104,11 +104,11 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     last = np.arange(first, rows)[:, None] * slots + start - 1
     near_feature, far_feature = features(deviations, sums, last)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
-    forecasts = paths[:, :, targets]
+    forecasts = paths.take(targets, axis=2)
     forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
     forecasts += far[:, first - 1 : -1, None, :] * far_feature[..., None]
     flat = raw.ravel()
-    repeated = [flat[within - lag * slots] for lag in lags]
+    repeated = [flat.take(within - lag * slots) for lag in lags]
     actual = np.where(inside, np.where(known, raw, np.nan).ravel()[within], np.nan)
     nothing = np.zeros((len(naive), near.shape[-1]))
     return Fit(

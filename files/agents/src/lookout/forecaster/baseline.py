@@ -136,7 +136,7 @@ def better_baseline(rows: Floats, first: int) -> Baseline:
 def trailing_level(previous: Floats, here: Floats) -> Floats:
     """Medians of the season before each eighth of rows (K, m), given the rows before them."""
     slots = here.shape[1]
-    ordered = np.concatenate([previous, here], axis=1)[:, windows(slots)]
+    ordered = np.concatenate([previous, here], axis=1).take(windows(slots), axis=1)
     ordered.sort(axis=-1)
     middle = ordered.shape[2] // 2
     level = 0.5 * (ordered[..., middle] + ordered[..., middle - 1])
