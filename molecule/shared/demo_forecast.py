@@ -159,12 +159,13 @@ def prove(host: Host, watch: Watch) -> None:
     for what, took in watch.steps:
         print(f"  {what:<48}{took:>7.1f}")
     notes = fired["annotations"]
+    look = f"--minutes {60 * PAST_HOURS} --pick series=load target=web -- ml-insights"
     print(
         f"\n  Training: {said}\n  Dashboard: all {len(asked())} queries of ML Insights have series."
         f"\n  Alert: {notes['summary']}.\n    {notes['description']}"
         f"\n    It began at {fired['startsAt'][:19]}, and has ended."
         "\n  Restore: the models are those that were saved, to the byte.\n"
-        f"\n  Look at it: `make dashboards-preview ASK='--minutes {60 * PAST_HOURS} ml-insights'`,"
+        f"\n  Look at it: `make dashboards-preview ASK='{look}'`,"
         "\n  and in Grafana where the demo has it."
     )
 
