@@ -35,6 +35,9 @@ demo: setup ## Build a monitored host in a container, verify it, say where it an
 demo-down: setup ## Remove the demo: containers, network, namespace
 	@$(ENTER) python3 molecule/shared/demo.py down
 
+demo-forecast: setup ## In the running demo: samples, models, ML Insights, an anomaly with its alert, a restore
+	@$(ENTER) python3 molecule/shared/demo_forecast.py
+
 rebuild-drill: setup ## Lose the demo's host, build it anew from the repository and its backups, compare
 	@$(ENTER) python3 molecule/shared/rebuild_drill.py
 
@@ -90,4 +93,4 @@ shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do 
 clean: ## Remove what was made below .cache
 	rm -rf .cache
 
-.PHONY: help setup demo demo-down rebuild-drill test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean
+.PHONY: help setup demo demo-down demo-forecast rebuild-drill test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean
