@@ -60,6 +60,15 @@ def test_the_site_has_every_target_of_its_robots(mon: Host, robots: list[Robot])
     assert {address.rpartition(":")[0] for address in listening} == {"127.0.0.1"}
 
 
+def test_a_robot_reads_the_very_file_that_prometheus_reads(mon: Host, robots: list[Robot]) -> None:
+    text = mon.check_output("cat /etc/prometheus/config/prometheus.yml")
+    for robot in robots:
+        robot.host.check_output("sh -c %s", f"cat > /root/site.yml <<'END'\n{text}\nEND")
+        check = "victoria-metrics -promscrape.config=/root/site.yml -promscrape.config.dryRun"
+        assert robot.host.run(f"{check} -promscrape.config.strictParse=false").rc == 0
+        assert robot.host.run(check).rc != 0, "strictly it would not"
+
+
 def test_everything_fits_with_every_series_answered(robots: list[Robot]) -> None:
     """After a restart: VictoriaMetrics would read its caches again, and take 100 MB more."""
     for robot in robots:
