@@ -83,7 +83,7 @@ def cut(robot: Robot) -> None:
 
 
 def mend(robot: Robot) -> None:
-    robot.host.check_output("nft delete table inet cut")
+    robot.host.check_output("nft 'add table inet cut; delete table inet cut'")
 
 
 def serve(robot: Robot) -> None:
