@@ -84,7 +84,7 @@ bugsink-requirements: $(VENV)/.ready ## Pin Bugsink anew, with hashes: make bugs
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
-bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast
+bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast, edge
 	@$(ENTER) python3 tests/bench.py $(PART)
 
 shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do here
