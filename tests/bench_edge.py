@@ -45,7 +45,7 @@ now, to = int(time.time()) // 15 * 15, http.client.HTTPConnection("127.0.0.1", 8
 for step in range(steps):
     at = (now - 15 * (steps - step)) * 1000
     text = "".join(
-        f'six_{n // 20}_value{{joint="joint-{n % 20}",job="many",instance="robot"}}'
+        f'six_{n // 20}_value{{joint="joint-{n}",job="many",instance="robot"}}'
         f" {(n * 37 + step * (n % 7)) % 1000 / 7:.3f} {at}\\n"
         for n in range(series)
     )

@@ -1,4 +1,4 @@
-"""A robot leaves, one that answers and one that does not, and the site forgets both."""
+"""A robot leaves, one that answers and one that does not; the site has nothing of both registered."""
 
 from __future__ import annotations
 
@@ -38,6 +38,4 @@ def test_robots_leave_and_are_forgotten(mon: Host, robots: list[Robot]) -> None:
     listening = here.host.check_output("ss -Hltn '( sport != :53 )' | awk '{print $4}'")
     assert listening == "127.0.0.1:8900", "the program of the robot alone"
     assert here.host.run("grep -E 'lookout|victoria' /etc/passwd /etc/group").rc == 1
-    assert wait_for(lambda: not results(mon, SITE, SILENT), 60)
-    heard = "present_over_time(vm_app_uptime_seconds[1d])"
-    assert results(mon, SITE, heard) == []
+    assert mon.run("find /etc -xdev -name trixie.yml -o -name bookworm.yml | grep .").rc == 1
