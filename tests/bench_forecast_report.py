@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+# What the alert ForecastAnomaly waits for: flags at both ends of that time.
+ALERT_SECONDS = 600
+
 
 @dataclass
 class Tally:
@@ -52,6 +55,14 @@ def report(kind: str, tally: Tally) -> None:
         f"{counts['episodes near'] / max(1, counts['episodes']):.3f} of episodes, recall "
         f"{counts['events found'] / max(1, counts['events']):.3f} of {counts['events']} events, "
         f"{false / max(1, counts['days']):.4f} false episodes a series a day"
+    )
+    false = counts["alerts"] - counts["alerts near"]
+    print(
+        f"  alerts, after {ALERT_SECONDS // 60} minutes: precision "
+        f"{counts['alerts near'] / max(1, counts['alerts']):.3f} of {counts['alerts']}, recall "
+        f"{counts['long events found'] / max(1, counts['long events']):.3f} of the "
+        f"{counts['long events']} events that last so long, "
+        f"{false / max(1, counts['days']):.4f} false ones a series a day"
     )
     spent = sorted(tally.milliseconds)
     print(
