@@ -146,6 +146,11 @@ else:
             except Exception:  # a worker says of each error what there is to say
                 super().start()
 
+        def run(self) -> None:
+            # As below, for what the play has become since.
+            gc.freeze()
+            super().run()
+
         def work_here(self) -> Any:
             """What a worker sends back, of copies of what it would change."""
             task = self._task.copy(exclude_parent=True, exclude_tasks=True)
