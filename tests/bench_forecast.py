@@ -8,7 +8,8 @@ for each of the last days.
 - MASE: mean absolute error in units of the seasonal naive error within the history, mean of series.
 - Precision: of flagged slots (and of episodes: flags less than an hour apart) that are within three
   slots of an injected event. A level that jumps is no event, and no false alarm for a season and a
-  half. Recall: of the events of these days, whichever slot of it was flagged.
+  half. Recall: of the events of these days, whichever slot of it was flagged. Alerts: the same of
+  episodes and events that last as long as the alert waits.
 - CPU: prepare, train (which chooses), forecast and score; PSS of the process that does just this.
 
 Anomalies are looked for in every third series; MSTL runs on every 25th, where statsforecast is
@@ -32,11 +33,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "files/agents/src"):
     sys.path.insert(0, str(folder))
-# As in service; and one processor's time is what is measured.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# As in service; and one processor's time is what is measured. The second is for the processes that
+# measure.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TOP_PAD_": "1048576"}
 
 import numpy as np  # noqa: E402
 
+from lookout.forecaster.baseline import Flags  # noqa: E402
 from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # noqa: E402
 from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
@@ -49,6 +52,8 @@ KINDS: dict[str, tuple[Callable[[int], Generated], int]] = {"A": (daily, 10), "B
 MSTL_EVERY = 25
 WATCH_EVERY = 3
 NEAR_EVENT = 3
+# What the alert ForecastAnomaly waits for: flags at both ends of that time.
+ALERT_SECONDS = 600
 
 
 @dataclass
@@ -113,6 +118,7 @@ def note(tally: Tally, name: str, series: Generated, path: Floats, scale: float)
 def watch(series: Generated, first_day: int, tally: Tally) -> None:
     """Judge each day from `first_day` on by a model of the days before it."""
     day, size = a_day(series), len(series.history)
+    wait = ALERT_SECONDS // series.step_seconds + 1
     flags = np.zeros(size, dtype=bool)
     model: Model | None = None
     for begin in range(first_day * day, size, day):
@@ -138,6 +144,9 @@ def watch(series: Generated, first_day: int, tally: Tally) -> None:
         if event.first >= first_day * day and np.isfinite(series.history[here]).any():
             tally.counts["events"] += 1
             tally.counts["events found"] += bool(flags[here].any())
+            if event.last + 1 - event.first >= wait:
+                tally.counts["long events"] += 1
+                tally.counts["long events found"] += lasts(flags[here], wait)
     places = np.flatnonzero(flags)
     tally.counts["flags"] += len(places)
     tally.counts["flags near"] += int(near[places].sum())
@@ -146,6 +155,14 @@ def watch(series: Generated, first_day: int, tally: Tally) -> None:
         if len(episode):
             tally.counts["episodes"] += 1
             tally.counts["episodes near"] += bool(near[episode].any())
+            if lasts(flags[episode[0] : episode[-1] + 1], wait):
+                tally.counts["alerts"] += 1
+                tally.counts["alerts near"] += bool(near[episode].any())
+
+
+def lasts(flags: Flags, wait: int) -> bool:
+    """Whether so many of them in a row are set."""
+    return bool((np.convolve(flags, np.ones(wait), "valid") >= wait).any())
 
 
 def pss_kb() -> int:
@@ -236,6 +253,14 @@ def report(kind: str, tally: Tally) -> None:
         f"{counts['episodes near'] / max(1, counts['episodes']):.3f} of episodes, recall "
         f"{counts['events found'] / max(1, counts['events']):.3f} of {counts['events']} events, "
         f"{false / max(1, counts['days']):.4f} false episodes a series a day"
+    )
+    false = counts["alerts"] - counts["alerts near"]
+    print(
+        f"  alerts, after {ALERT_SECONDS // 60} minutes: precision "
+        f"{counts['alerts near'] / max(1, counts['alerts']):.3f} of {counts['alerts']}, recall "
+        f"{counts['long events found'] / max(1, counts['long events']):.3f} of the "
+        f"{counts['long events']} events that last so long, "
+        f"{false / max(1, counts['days']):.4f} false ones a series a day"
     )
     spent = sorted(tally.milliseconds)
     print(

@@ -402,7 +402,7 @@ EVENTS: st.SearchStrategy[tuple[str, Files]] = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS, min_size=1, max_size=8))
 def test_live_tree_is_always_the_last_one_put(events: list[tuple[str, Files]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

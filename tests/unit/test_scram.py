@@ -23,7 +23,7 @@ def test_the_example_of_the_standard() -> None:
     assert server == "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(PASSWORDS, PASSWORDS, st.binary(min_size=16, max_size=16))
 def test_it_fits_its_password_and_no_other(one: str, other: str, salt: bytes) -> None:
     assert matches(one, verifier(one, salt))

@@ -37,9 +37,7 @@ JSON = st.recursive(
 FACTS = st.dictionaries(WORDS, st.dictionaries(WORDS, JSON, max_size=3), max_size=3)
 MANIFESTS = st.builds(Manifest, PARTS, WORDS, st.floats(0, 4e9), FACTS, WORDS)
 # A busy disk is no mistake of what is read.
-each_in_one_folder = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+each_in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @each_in_one_folder

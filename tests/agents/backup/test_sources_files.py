@@ -62,7 +62,6 @@ def problems(source: FilesSource, stage: Path, facts: dict[str, object]) -> list
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(tree=TREES)

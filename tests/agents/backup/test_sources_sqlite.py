@@ -80,7 +80,7 @@ def writer(live: Path) -> Iterator[None]:
     thread.join()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=ROWS, shuffled=st.randoms())
 def test_the_order_of_rows_does_not_count_and_everything_else_does(
     rows: list[tuple[object, ...]], shuffled: object, tmp_path_factory: pytest.TempPathFactory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.server
 import json
 import math
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi import Answer, ask
 from prometheus_client import CollectorRegistry
 
 from lookout.forecaster.options import ForecasterOptions
@@ -133,23 +133,6 @@ def options(prometheus: FakePrometheus, tmp_path: Path) -> ForecasterOptions:
     return config.parse(ForecasterOptions, text, "forecaster.yml")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the API answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-
 @dataclass
 class Api:
     """The API, asked as the gateway does."""
@@ -168,27 +151,9 @@ class Api:
         token: str | None = "",
         **headers: str,
     ) -> Answer:
-        path, _, query = path.partition("?")
         if token is not None:
             headers.setdefault("authorization", f"Bearer {token or self.token}")
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
-            "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "root_path": "", "scheme": "https", "server": ("localhost", 443),
-            "client": ("127.0.0.1", 1),
-            "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
-        }  # fmt: skip
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(self.app(scope, receive, send))
-        given = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Answer(sent[0]["status"], given, b"".join(one.get("body", b"") for one in sent[1:]))
+        return ask(self.app, path, method, body, **headers)
 
 
 @pytest.fixture

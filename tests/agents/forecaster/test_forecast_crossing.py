@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 from forecast_stage import SLOTS, STEP, history, newest, waves
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lookout.forecaster.crossing import Crossing, growth, slopes
@@ -89,7 +89,6 @@ def test_too_few_newest_values_are_refused() -> None:
     assert isinstance(until_upper(model, newest(values, upper=20)), Refused)
 
 
-@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.integers(3, 20), st.integers(0, 19))
 def test_slopes_of_a_line_with_one_outlier(
     start: float, slope: float, count: int, where: int

@@ -46,7 +46,7 @@ def test_a_published_error_is_that_of_the_choice_made_before() -> None:
     chosen = choices(tried)
     assert chosen[0] == 1
     assert chosen[-1] != 1
-    made, _ = measure(tried, chosen, np.ones(tried.shape[1:]), 1.0)
+    made, _ = measure(tried, tried, chosen, 1.0)
     assert made.error > np.abs(tried[0, LEARN + LAG :]).mean()
     assert made.naive_error == 1
     assert made.ratio > 1  # and so it has no skill, whatever it would choose now
@@ -55,11 +55,11 @@ def test_a_published_error_is_that_of_the_choice_made_before() -> None:
 def test_published_figures_do_not_depend_on_the_folds_that_chose() -> None:
     tried, widths = errors(), np.ones((FOLDS, ORIGINS, HORIZONS))
     chosen = np.zeros(FOLDS - LEARN - LAG + 1, dtype=int)
-    made, last = measure(tried, chosen, widths, 1.0)
+    made, last = measure(tried, tried / widths, chosen, 1.0)
     np.testing.assert_array_equal(last, bands(tried[0]))
     other = tried.copy()
     other[:, : LEARN + LAG] *= 1.5  # only bands may change
-    again, _ = measure(other, chosen, widths, 1.0)
+    again, _ = measure(other, other / widths, chosen, 1.0)
     assert made.error == again.error
     assert made.measured == again.measured == (FOLDS - LEARN - LAG) * ORIGINS * HORIZONS
 
@@ -68,7 +68,7 @@ def test_coverage_of_bands_that_are_too_narrow_is_published_as_it_is() -> None:
     tried = errors()
     tried[:, LEARN + LAG :] *= 20  # a system that became wilder than its past
     chosen = choices(tried)
-    assert measure(tried, chosen, np.ones(tried.shape[1:]), 1.0)[0].coverage < 0.6
+    assert measure(tried, tried, chosen, 1.0)[0].coverage < 0.6
 
 
 def test_bands_hold_their_share_of_errors_and_pass_over_gaps() -> None:

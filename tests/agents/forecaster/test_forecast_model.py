@@ -285,7 +285,7 @@ series = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(series)
 def test_whatever_comes_in_finite_numbers_come_out(
     asked: tuple[int, int, str, float, float],

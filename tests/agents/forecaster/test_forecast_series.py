@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from forecast_stage import DAY, SETTINGS, SLOTS, START, STEP, at, end, history, refused, waves
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -134,7 +134,6 @@ def test_lengths_are_readable(seconds: float, text: str) -> None:
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
-@settings(deadline=None)
 @given(
     arrays(float, 60, elements=anything),
     arrays(float, 60, elements=st.one_of(anything, st.floats(START, START + 2 * DAY))),

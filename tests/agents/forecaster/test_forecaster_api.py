@@ -244,7 +244,7 @@ def asked_by_schemathesis(api: Api, headers: dict[str, str]) -> dict[int, int]:
     asked: dict[int, int] = {}
     for operation in schema.get_all_operations():
 
-        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, suppress_health_check=list(HealthCheck))
         @given(case=operation.ok().as_strategy())
         def holds(case: Any) -> None:
             case.headers.pop("Authorization", None)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import asgi
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -65,24 +62,7 @@ def past(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return database
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the page answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-Ask = Callable[..., Answer]
+Ask = Callable[..., asgi.Answer]
 
 
 @pytest.fixture
@@ -93,25 +73,7 @@ def ask(options: StatusOptions) -> Ask:
     metrics.register(registry, options, history)
     app = application(options, history, registry)
 
-    def asked(path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
-            "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "root_path": "", "scheme": "https", "server": ("localhost", 443),
-            "client": ("127.0.0.1", 1),
-            "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
-        }  # fmt: skip
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(app(scope, receive, send))
-        given = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Answer(sent[0]["status"], given, b"".join(one.get("body", b"") for one in sent[1:]))
+    def asked(path: str, method: str = "GET", body: bytes = b"", **headers: str) -> asgi.Answer:
+        return asgi.ask(app, path, method, body, **headers)
 
     return asked

@@ -176,7 +176,7 @@ def test_the_api_keeps_what_it_promises(options: StatusOptions) -> None:
 
     for operation in schema.get_all_operations():
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=40, suppress_health_check=list(HealthCheck))
         @given(case=operation.ok().as_strategy())
         def holds(case: Any) -> None:
             answer = case.call(base_url="http://testserver/api/v1")

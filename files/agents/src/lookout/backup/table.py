@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from lookout.backup.night import Plan
@@ -11,15 +10,7 @@ from lookout.backup.records import good_ids, named
 from lookout.backup.restic import Snapshot
 from lookout.backup.save import human
 from lookout.backup.state import State
-
-
-def rows(*lines: tuple[str, ...]) -> str:
-    """Cells below each other."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+from lookout.kit.table import date, rows
 
 
 def snapshots(found: Sequence[Snapshot], wanted: Iterable[str] = ()) -> str:
@@ -30,7 +21,7 @@ def snapshots(found: Sequence[Snapshot], wanted: Iterable[str] = ()) -> str:
         ("DATE (UTC)", "PART", "GOOD", "SIZE", "SNAPSHOT"),
         *(
             (
-                _date(one.time),
+                date(one.time),
                 one.part,
                 "yes" if named(one) in good else "no",
                 human(one.bytes) if one.bytes is not None else "?",
@@ -66,8 +57,4 @@ def store(address: str, status: Status) -> str:
 
 def _last(state: State, name: str) -> str:
     known = state.parts.get(name)
-    return _date(known.last_success) if known and known.last_success else "never"
-
-
-def _date(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
+    return date(known.last_success) if known and known.last_success else "never"

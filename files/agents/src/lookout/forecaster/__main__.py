@@ -7,10 +7,11 @@ import logging
 import sys
 import time
 
-from lookout.forecaster.files import alone, files
+from lookout.forecaster.files import files
 from lookout.forecaster.options import ForecasterOptions
 from lookout.forecaster.prometheus import Prometheus
 from lookout.forecaster.requests import Requests
+from lookout.kit.files import alone
 from lookout.kit.program import Kit, Program, ProgramError
 from lookout.kit.systemd import credential
 

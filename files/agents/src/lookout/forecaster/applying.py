@@ -61,11 +61,7 @@ class Bounds:
 def head(identity: Identity, wanted: SeriesOptions, state: str, reason: str) -> Record:
     """What is told of every series, with nothing known yet."""
     return {
-        "id": identity.id,
-        "series": identity.series,
-        "target": identity.target,
-        "host": identity.host,
-        "labels": dict(identity.labels),
+        **identity.record,
         "title": wanted.title,
         "unit": wanted.unit,
         "state": state,

@@ -30,12 +30,14 @@ LAG = 1
 class Fit:
     """All candidates as fitted after the last row, and their errors in the folds.
 
-    `errors` (methods, K, ORIGINS, H): actual less forecast, NaN where the actual is not known.
+    `actual` (K, ORIGINS, H): NaN where it is not known. `errors` (methods, K, ORIGINS, H): actual
+    less forecast.
     `coming` (methods, K + 1, m) and `slopes` (methods, K + 1): expected of each fold's row and of
     the next, and what is added a row. `near`, `far` (methods, H): the memory's weights.
     """
 
     methods: tuple[str, ...]
+    actual: Floats
     errors: Floats
     coming: Floats
     slopes: Floats
@@ -102,15 +104,16 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     last = np.arange(first, rows)[:, None] * slots + start - 1
     near_feature, far_feature = features(deviations, sums, last)
     paths = np.concatenate([coming[:, :-1], then[:, :-1]], axis=2)
-    forecasts = paths[:, :, targets]
+    forecasts = paths.take(targets, axis=2)
     forecasts += near[:, first - 1 : -1, None, :] * near_feature[..., None]
     forecasts += far[:, first - 1 : -1, None, :] * far_feature[..., None]
     flat = raw.ravel()
-    repeated = [flat[within - lag * slots] for lag in lags]
+    repeated = [flat.take(within - lag * slots) for lag in lags]
     actual = np.where(inside, np.where(known, raw, np.nan).ravel()[within], np.nan)
     nothing = np.zeros((len(naive), near.shape[-1]))
     return Fit(
         methods,
+        actual,
         actual - np.concatenate([repeated, forecasts]),
         np.concatenate([[raw[first - lag : rows + 1 - lag] for lag in lags], coming]),
         np.concatenate([np.zeros((len(naive), rows + 1 - first)), slopes]),
@@ -129,9 +132,10 @@ def early(methods: tuple[str, ...], clean: Floats, coming: Floats, slopes: Float
     out = np.empty((len(methods), first, clean.shape[1]))
     for ahead in range(repeat):
         expected = expectations(methods, clean, first, ahead)[0][:, 0] if ahead else coming
-        before = np.arange((first + ahead) % repeat, first, repeat)
-        rises = slopes[:, None] * (before - first - ahead)
-        out[:, before] = clean[before] - expected[:, None] - rises[..., None]
+        begin = (first + ahead) % repeat
+        rises = slopes[:, None] * (np.arange(begin, first, repeat) - first - ahead)
+        rows = slice(begin, None, repeat)
+        out[:, rows] = clean[rows] - expected[:, None] - rises[..., None]
     return out
 
 
@@ -171,17 +175,18 @@ def bands(errors: Floats) -> Floats:
 
 
 def measure(
-    errors: Floats, chosen: Indices, widths: Floats, scale: float
+    errors: Floats, relative: Floats, chosen: Indices, scale: float
 ) -> tuple[Quality, Floats]:
     """Quality in the folds that neither chose the method nor made the bands, and the last bands.
 
-    `errors` (methods, K, ORIGINS, H) and `widths` (K, ORIGINS, H), the noise at each target, by
-    which bands are scaled. Those returned (2, H) are of the last choice, from all folds.
+    `errors` in units of the series and `relative`, as parts of the noise at each target, by which
+    bands are scaled; both (methods, K, ORIGINS, H). Bands (2, H) are of the last choice, from all
+    folds.
     """
     ends = np.arange(LEARN, errors.shape[1] - LAG + 1)  # folds that each choice may know
     ends[-1] = errors.shape[1]
     folds = np.arange(LEARN + LAG, errors.shape[1])
-    relative = errors[chosen] / widths
+    relative = relative[chosen]
     unknown = np.arange(errors.shape[1]) >= ends[:, None]
     band = bands(np.where(unknown[..., None, None], np.nan, relative))
     now = relative[np.arange(len(folds)), folds]

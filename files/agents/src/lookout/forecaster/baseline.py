@@ -63,12 +63,17 @@ def filled(rows: Floats) -> Floats:
     gaps = np.isnan(rows)
     if not gaps.any():
         return rows
+    columns = np.flatnonzero(gaps.any(axis=0))
+    gaps = gaps[:, columns]
     # For each slot the last row that has it, and before there is one, the first that has it
     source = np.where(gaps, 0, np.arange(len(rows))[:, None])
     np.maximum.accumulate(source, axis=0, out=source)
     source = np.maximum(source, np.argmin(gaps, axis=0))
-    out = np.asarray(rows[source, np.arange(rows.shape[1])])
-    return np.nan_to_num(out, nan=float(np.nanmedian(rows))) if np.isnan(out).any() else out
+    out = rows.copy()
+    out[:, columns] = rows[source, columns]
+    if gaps.all(axis=0).any():
+        np.nan_to_num(out, copy=False, nan=float(np.nanmedian(rows)))
+    return out
 
 
 def median_of(arrays: list[Floats]) -> Floats:
@@ -131,7 +136,7 @@ def better_baseline(rows: Floats, first: int) -> Baseline:
 def trailing_level(previous: Floats, here: Floats) -> Floats:
     """Medians of the season before each eighth of rows (K, m), given the rows before them."""
     slots = here.shape[1]
-    ordered = np.concatenate([previous, here], axis=1)[:, windows(slots)]
+    ordered = np.concatenate([previous, here], axis=1).take(windows(slots), axis=1)
     ordered.sort(axis=-1)
     middle = ordered.shape[2] // 2
     level = 0.5 * (ordered[..., middle] + ordered[..., middle - 1])
@@ -210,9 +215,9 @@ def noises(away: Floats) -> Floats:
     before, beside = means_before(count), means_beside()
     mean = before @ spread @ beside
     # A series that mostly stands still has a median of nought, and yet moves.
-    least = before @ absolute.mean(axis=-1, keepdims=True)
+    least = before @ (absolute.sum(axis=-1, keepdims=True) / slots)
     mean *= mean
-    whole = np.maximum(mean.mean(axis=-1, keepdims=True), least * least)
+    whole = np.maximum(mean.sum(axis=-1, keepdims=True) / BLOCKS, least * least)
     return np.repeat(np.sqrt(OWN_NOISE * mean + (1 - OWN_NOISE) * whole), each, axis=-1)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,18 +37,3 @@ def files(options: ForecasterOptions) -> Files:
         used_tokens=kept / "used_tokens.json",
         lock=kept / "training.lock",
     )
-
-
-@contextlib.contextmanager
-def alone(lock: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether nobody else is in here; False without waiting where somebody is. Raises OSError."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)

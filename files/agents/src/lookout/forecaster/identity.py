@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Labels = Mapping[str, str]
 
@@ -27,6 +28,17 @@ class Identity:
     target: str
     host: str
     id: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What every answer about it begins with."""
+        return {
+            "id": self.id,
+            "series": self.series,
+            "target": self.target,
+            "host": self.host,
+            "labels": dict(self.labels),
+        }
 
 
 def identify(series: str, labels: Labels, chosen: tuple[str, ...] = ()) -> Identity:

@@ -47,13 +47,13 @@ def features(deviations: Floats, sums: Floats, at: Indices) -> tuple[Floats, Flo
     methods, rows, slots = deviations.shape
     flat = deviations.reshape(methods, rows * slots)
     near, far = wides(slots)
-    few = flat[:, at]
+    few = flat.take(at, axis=1)
     for back in range(1, near):
-        few += flat[:, np.maximum(0, at - back)]
+        few += flat.take(np.maximum(0, at - back), axis=1)
     each = slots // BLOCKS
     end = (at + 1) // each
     start = np.maximum(0, end - far // each)
-    return few / near, (sums[:, end] - sums[:, start]) / (each * (end - start))
+    return few / near, (sums.take(end, axis=1) - sums.take(start, axis=1)) / (each * (end - start))
 
 
 def wides(slots: int) -> tuple[int, int]:
@@ -80,10 +80,10 @@ def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
     methods, rows, slots = deviations.shape
     start, targets, inside = origins(rows, slots)
     x, y = features(deviations, sums, start)
-    target = deviations.reshape(methods, rows * slots)[:, targets] * inside
+    target = deviations.reshape(methods, rows * slots).take(targets, axis=1) * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
-    squares = np.stack([x * x, x * y, y * y], axis=2) @ inside.astype(float)
-    products = np.stack([x, y], axis=2) @ target
+    both = np.stack([x, y, x * x, x * y, y * y], axis=2)
+    squares, products = both[:, :, 2:] @ inside.astype(float), both[:, :, :2] @ target
     xx, xy, yy = np.moveaxis(known_after(squares), 2, 0)
     xt, yt = np.moveaxis(known_after(products), 2, 0)
     xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)

@@ -6,7 +6,7 @@ Arrays that have a place for each slot of a season (or of a week) are indexed by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from lookout.forecaster import anomalies, memory
 from lookout.forecaster.anomalies import Scores, Thresholds
 from lookout.forecaster.backtest import Quality
 from lookout.forecaster.baseline import Flags, filled, sudden, trailing_level
+from lookout.forecaster.scale import back, into
 from lookout.forecaster.series import BLOCKS, Floats, Refused, Series, Settings, length
 
 # Seasons of newest values that a model is applied to.
@@ -24,12 +25,12 @@ LEAST_RECENT = 0.3
 
 @dataclass(frozen=True)
 class Model:
-    """All that a forecast needs. Units are those of the series, but for `band`.
+    """All that a forecast needs. Units are those of the series, or its logarithm's (scale.py).
 
     `profile` (p * m,): expected values of the season or week after training; `slope` is what is
     added a season, whenever the profile begins anew. `near`, `far` (H,): the memory's weights at
     the horizons of `memory.horizons`. `band` (2, H): around the forecast, in units of `width`
-    (BLOCKS,), the noise by time of day.
+    (BLOCKS,), the noise by time of day. `quality` is in units of the series.
     `usual` (p' * m,), `noise`, `step_noise` (BLOCKS,), `limit`: of the anomaly scores;
     `drift`: what the level gains a season beside `slope`.
     `rise` (3,): what the level robustly gains a season, at least, likely, at most.
@@ -43,6 +44,7 @@ class Model:
     skill: bool
     reason: str
     notes: tuple[str, ...]
+    floor: float
     quality: Quality
     profile: Floats
     slope: float
@@ -99,14 +101,14 @@ class Forecast:
 
 def take(whole: Floats, first_slot: int, count: int) -> Floats:
     """Values of an array by absolute slot for `count` slots from `first_slot` on."""
-    return np.asarray(whole[(first_slot + np.arange(count)) % len(whole)])
+    begin = first_slot % len(whole)
+    return whole.take(np.arange(begin, begin + count), mode="wrap")
 
 
 def spread(blocks: Floats, first_slot: int, count: int) -> Floats:
     """The noise by time of day for slots, from its blocks (BLOCKS,)."""
-    each = count // BLOCKS
-    slots = ((first_slot + np.arange(count)) % count) // each
-    return np.asarray(blocks[slots])
+    begin = first_slot % count
+    return blocks.take(np.arange(begin, begin + count) // (count // BLOCKS), mode="wrap")
 
 
 def recent_rows(model: Model, recent: Series) -> Floats | Refused:
@@ -134,8 +136,14 @@ def look(model: Model, recent: Series) -> Seen | Refused:
     rows = recent_rows(model, recent)
     if isinstance(rows, Refused):
         return rows
+    return in_units(model, scored(model, rows, recent.next_slot), rows[1])
+
+
+def scored(model: Model, rows: Floats, next_slot: int) -> Seen:
+    """The same of two seasons (2, m) before a slot, in the model's units."""
+    rows = into(rows, model.floor)
     slots = model.settings.slots
-    first = recent.next_slot - slots
+    first = next_slot - slots
     known: Flags = np.isfinite(rows[1])
     values = filled(rows)
     here = values[1] - repeated(model, model.usual, first)
@@ -150,23 +158,37 @@ def look(model: Model, recent: Series) -> Seen | Refused:
     return Seen(first, rows[1], expected, expected - reach, expected + reach, scores)
 
 
+def in_units(model: Model, seen: Seen, values: Floats) -> Seen:
+    """What was seen, in units of the series; `values` (m,) are as they were measured."""
+    expected, lower, upper = (
+        back(each, model.floor) for each in (seen.expected, seen.lower, seen.upper)
+    )
+    return replace(seen, values=values, expected=expected, lower=lower, upper=upper)
+
+
 def forecast(model: Model, recent: Series) -> Forecast | Refused:
     """The season after `recent`; what was anomalous in it does not move the forecast."""
     path = expect(model, recent)
     if isinstance(path, Refused):
         return path
     bounds = model.settings.lower, model.settings.upper
-    values = np.clip(path.values, *bounds)
-    lower, upper = (np.clip(path.values + edge, *bounds) for edge in path.band)
+    values, lower, upper = (
+        np.clip(back(path.values + edge, model.floor), *bounds) for edge in (0.0, *path.band)
+    )
     lower, upper = np.minimum(lower, values), np.maximum(upper, values)
-    return Forecast(path.seen, recent.next_slot, values, lower, upper)
+    seen = in_units(model, path.seen, path.measured)
+    return Forecast(seen, recent.next_slot, values, lower, upper)
 
 
 @dataclass(frozen=True)
 class Path:
-    """A forecast without bounds: values (m,), band around them (2, m), memory left at its end."""
+    """A forecast without bounds: values (m,), band around them (2, m), memory left at its end.
+
+    All in the model's units, but for `measured` (m,), the season before as it was.
+    """
 
     seen: Seen
+    measured: Floats
     values: Floats
     band: Floats
     left: float
@@ -174,9 +196,10 @@ class Path:
 
 def expect(model: Model, recent: Series) -> Path | Refused:
     """Values and band of the season after `recent`, whatever the bounds are."""
-    seen = look(model, recent)
-    if isinstance(seen, Refused):
-        return seen
+    rows = recent_rows(model, recent)
+    if isinstance(rows, Refused):
+        return rows
+    seen = scored(model, rows, recent.next_slot)
     slots, first = model.settings.slots, recent.next_slot
     ahead, grid = np.arange(1, slots + 1), memory.horizons(slots)
     values, left = seen.values, 0.0
@@ -191,7 +214,7 @@ def expect(model: Model, recent: Series) -> Path | Refused:
         left = float(near * model.near[-1] + far * model.far[-1])
     width = spread(model.width, first, slots)
     band = np.stack([width * np.interp(ahead, grid, edge) for edge in model.band])
-    return Path(seen, values, band, left)
+    return Path(seen, rows[1], values, band, left)
 
 
 def repeated(model: Model, whole: Floats, first_slot: int) -> Floats:

@@ -1,6 +1,6 @@
 """Models in files: one JSON document each, with a version and a hash; nothing in it is executed.
 
-    {"format": "lookout-forecast-model", "version": 1, "sha256": "...", "model": {...}}
+    {"format": "lookout-forecast-model", "version": 2, "sha256": "...", "model": {...}}
 
 The hash is of `model` as `json.dumps` writes it without spaces and with sorted keys. Python writes
 a float with the digits that bring the same float back, so that a loaded model forecasts exactly as
@@ -27,7 +27,9 @@ from lookout.forecaster.series import BLOCKS, Settings
 from lookout.kit.files import write_atomically
 
 FORMAT = "lookout-forecast-model"
-VERSION = 1
+VERSION = 2
+# Before there was a floor, all series were read as they are.
+WITHOUT_FLOOR = 1
 # A weekly model at a step of 5 minutes has 90 kB.
 MOST_BYTES = 8_000_000
 
@@ -77,15 +79,16 @@ def decode(raw: bytes, series: str) -> Model:
         raise ModelError(f"is truncated or damaged ({error})") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ModelError("is no model of the forecaster")
-    if document.get("version") != VERSION:
+    if document.get("version") not in {VERSION, WITHOUT_FLOOR}:
         raise ModelError(f"has version {document.get('version')}, this program reads {VERSION}")
     content = document.get("model")
     if not isinstance(content, dict) or document.get("sha256") != digest(canonical(content)):
         raise ModelError("does not match its hash")
     if content.get("series") != series:
         raise ModelError(f"is of series {content.get('series')!r}, not of {series!r}")
+    known = {"floor": 0.0} if document["version"] == WITHOUT_FLOOR else {}
     try:
-        return build({name: value for name, value in content.items() if name != "series"})
+        return build(known | {name: value for name, value in content.items() if name != "series"})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"holds what no model holds ({error})") from None
 
@@ -125,10 +128,11 @@ def build(content: dict[str, Any]) -> Model:
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} must be {shape} finite numbers")
     quality, limit = Quality(**content["quality"]), Thresholds(**content["limit"])
-    if not np.isfinite(
-        [content["slope"], content["drift"], *asdict(quality).values(), limit.sudden, limit.far]
-    ).all():
+    numbers = [content["slope"], content["drift"], limit.sudden, limit.far]
+    if not np.isfinite([content["floor"], *numbers, *asdict(quality).values()]).all():
         raise ValueError("a number is not finite")
+    if content["floor"] < 0:
+        raise ValueError("floor is below nought")
     whole = {**content, **arrays, "settings": settings, "quality": quality, "limit": limit}
     return Model(**{**whole, "notes": tuple(content["notes"])})
 

@@ -30,6 +30,7 @@ from lookout.forecaster.candidates import WINDOW, expectations, has_slope, perio
 from lookout.forecaster.crossing import slopes
 from lookout.forecaster.memory import horizons
 from lookout.forecaster.model import Model
+from lookout.forecaster.scale import NOTE, back, floor_of, into
 from lookout.forecaster.series import BLOCKS, SMALLEST, Floats, Series, is_constant
 
 # Folds: the last 14 rows at most, and four at least.
@@ -45,6 +46,8 @@ def train(series: Series) -> Model:
     rows = filled(measured)
     if is_constant(series.values):
         return constant(series, float(rows[-1, -1]))
+    floor = floor_of(rows, series.settings)
+    rows = into(rows, floor)
     weeks = len(rows) >= 2 * WEEK + LEAST_FOLDS
     first = 2 * WEEK if weeks else min(WEEK, len(rows) - LEAST_FOLDS)
     first = max(first, len(rows) - MOST_FOLDS)
@@ -52,12 +55,13 @@ def train(series: Series) -> Model:
     clean = anomalies.cleaned(rows, base)
     methods = candidates.WEEKLY if weeks else candidates.DAILY
     tried = fit(methods, rows, clean, known, first)
-    chosen = choices(tried.errors)
-    widths = widths_of(base, slots)
-    quality, band = measure(tried.errors, chosen, widths, seasonal_error(measured))
+    errors = in_units(tried, floor)
+    chosen = choices(errors)
+    relative = tried.errors / widths_of(base, slots)
+    quality, band = measure(errors, relative, chosen, seasonal_error(measured))
     index, reason = verdict(methods, int(chosen[-1]), quality)
     if index != chosen[-1]:
-        band = bands(tried.errors[index] / widths)
+        band = bands(relative[index])
     drift = float(base.drift[-1])
     last, width = series.next_slot, by_block(base.noise, series.next_slot)
     profile = profile_of(tried, index, clean)
@@ -72,7 +76,8 @@ def train(series: Series) -> Model:
         method=methods[index],
         skill=not reason,
         reason=reason,
-        notes=series.notes,
+        notes=(*series.notes, NOTE) if floor else series.notes,
+        floor=floor,
         quality=quality,
         profile=by_slot(profile, last),
         slope=float(tried.slopes[index, -1]),
@@ -87,6 +92,13 @@ def train(series: Series) -> Model:
         limit=anomalies.thresholds(*anomalies.signs(base)),
         rise=slopes(middle),
     )
+
+
+def in_units(tried: Fit, floor: float) -> Floats:
+    """Errors in units of the series, (methods, K, ORIGINS, H)."""
+    if not floor:
+        return tried.errors
+    return back(tried.actual, floor) - back(tried.actual - tried.errors, floor)
 
 
 def verdict(methods: tuple[str, ...], index: int, quality: Quality) -> tuple[int, str]:
@@ -149,6 +161,7 @@ def constant(series: Series, value: float) -> Model:
         skill=False,
         reason="its history is constant: nothing tells how far it may move",
         notes=series.notes,
+        floor=0.0,
         quality=Quality(0.0, 0.0, 0.0, 1.0, 0),
         profile=np.full(slots, value),
         slope=0.0,

@@ -33,9 +33,11 @@ def until(model: Model, recent: Series, bound: float, rising: bool) -> Crossing 
         return path
     if not isfinite(bound):
         return Crossing(inf, inf, inf)
-    known = path.seen.values[np.isfinite(path.seen.values)]
+    known = path.measured[np.isfinite(path.measured)]
     if (known[-1] >= bound) if rising else (known[-1] <= bound):
         return NOW
+    if model.floor:  # has no bound but nought, which what shrinks by parts never reaches
+        return Crossing(inf, inf, inf)
     step = model.settings.step_seconds
     found = cross(long_run(model, recent, path), bound, rising, step)
     for part in SUDDEN_PARTS:

@@ -1,9 +1,12 @@
-"""Files that are whole at any time: the old one or the new one, never a part of it."""
+"""Files that are whole at any time: the old one or the new one, never a part of it; and locks."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -29,3 +32,18 @@ def write_atomically(path: Path, data: bytes | str, mode: int = 0o644) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, *, wait: bool) -> Iterator[bool]:
+    """Whether nobody else is in here; False without waiting where somebody is. Raises OSError."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)

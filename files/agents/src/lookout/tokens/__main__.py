@@ -10,8 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lookout.kit import table
 from lookout.kit.config import ConfigError
-from lookout.kit.files import write_atomically
+from lookout.kit.files import alone, write_atomically
+from lookout.kit.table import date
 from lookout.tokens import slots, storage
 from lookout.tokens.slots import DAY_SECONDS, HOUR_SECONDS, Slot, TokenError, TokenSet
 
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if asked.verb == "list":
             return _list(asked)
-        with storage.locked(asked.file):
+        with alone(asked.file.with_suffix(".lock"), wait=True):
             return _change(asked)
     except TokenError as error:
         print(f"lookout-token: {error}", file=sys.stderr)
@@ -104,7 +106,7 @@ def _hand_over(asked: argparse.Namespace, held: TokenSet, slot: Slot, token: str
     if not asked.output:
         print(token)
     print(f"token {slot.id} of {slot.client}, {', '.join(slot.scopes)}, until"
-          f" {_date(slot.expires)}", file=sys.stderr)  # fmt: skip
+          f" {date(slot.expires)}", file=sys.stderr)  # fmt: skip
 
 
 def _list(asked: argparse.Namespace) -> int:
@@ -116,8 +118,8 @@ def _list(asked: argparse.Namespace) -> int:
             "client": slot.client,
             "scopes": ",".join(slot.scopes),
             "state": slot.state(now, used),
-            "ends": _date(min(slot.expires, slot.ends or slot.expires)),
-            "first_used": _date(used[slot.id]) if slot.id in used else "never",
+            "ends": date(min(slot.expires, slot.ends or slot.expires)),
+            "first_used": date(used[slot.id]) if slot.id in used else "never",
         }
         for slot in sorted(held.tokens, key=lambda slot: (slot.client, slot.created))
     ]
@@ -125,20 +127,8 @@ def _list(asked: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     else:
         head = ("ID", "CLIENT", "SCOPES", "STATE", "ENDS (UTC)", "FIRST USED (UTC)")
-        print(_table([head, *(tuple(row.values()) for row in rows)]))
+        print(table.rows(head, *(tuple(row.values()) for row in rows)))
     return 0
-
-
-def _date(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
-
-
-def _table(lines: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 if __name__ == "__main__":

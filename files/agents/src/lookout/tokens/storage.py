@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,17 +25,6 @@ def write(path: Path, held: TokenSet) -> None:
     """Replace the file as a whole, for the group of its folder to read. Raises OSError."""
     tokens = [{key: value for key, value in asdict(one).items() if value} for one in held.tokens]
     write_atomically(path, json.dumps({"tokens": tokens}, indent=1) + "\n", FILE_MODE)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Whoever changes the file does so alone. Raises OSError."""
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def read_used(path: Path) -> dict[str, float]:

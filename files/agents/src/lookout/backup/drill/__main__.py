@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import logging
-import os
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from lookout.backup.drill import report, since, state
 from lookout.backup.drill.options import DrillOptions
 from lookout.backup.drill.results import ERROR, FAILED, PASSED, Drill
 from lookout.backup.drill.run import Order, drill, in_order
+from lookout.kit.files import alone
 from lookout.kit.metrics import write_textfile
 from lookout.kit.program import WRONG_CONFIGURATION, Kit, Program, ProgramError
 
@@ -52,21 +48,6 @@ PROGRAM = Program(
     "good, with 3 when one is bad, with 4 when one could not be judged.",
     arguments=_arguments,
 )
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One drill at a time: the next one empties the scratch place."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ProgramError("another drill goes on: wait for its end") from error
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _tell(found: Drill, kit: Kit) -> None:
@@ -127,7 +108,10 @@ def serve(options: DrillOptions, kit: Kit) -> int:
         return WRONG_CONFIGURATION
     hosts = _longest_ago_first(hosts, states)
     order = Order(hosts, tuple(kit.arguments.part), kit.arguments.keep_scratch)
-    with _alone(options.state_dir):
+    # The next one empties the scratch place.
+    with alone(options.state_dir / "lock", wait=False) as free:
+        if not free:
+            raise ProgramError("another drill goes on: wait for its end")
         found = drill(options, order)
         if not found.partial:
             _keep(found, options, kit)

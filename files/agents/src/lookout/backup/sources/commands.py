@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from lookout.backup.sources import SourceError
 SAID_LINES = 5
 # A shell's: the program cannot be run, or is not there
 _NO_PROGRAM = (126, 127)
+_END_SECONDS = 60
 
 
 def as_user(user: str | None) -> dict[str, Any]:
@@ -117,6 +120,23 @@ def run(
         complaint = tell(done.stderr.decode(errors="replace"))
         raise SourceError(f"{name} ended with {done.returncode}: {complaint}")
     return (done.stdout or b"").decode()
+
+
+def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
+    """End a server of one's own by a signal, and by force where that takes longer than a minute."""
+    process.send_signal(number)
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def _opened(path: Path | None, mode: str) -> contextlib.AbstractContextManager[IO[bytes] | None]:

@@ -27,7 +27,6 @@ MAINTENANCE = "template1"
 # Longest path of a socket that the kernel takes, less its file name
 LONGEST_SOCKET_DIR = 80
 START_SECONDS = 60
-STOP_SECONDS = 60
 _END = "lookout end of answer"
 _QUOTES = re.compile(r"LINE \d+:|DETAIL:|CONTEXT:|QUERY:|STATEMENT:|\s*\^\s*$")
 
@@ -222,7 +221,8 @@ def scratch_server(
             stderr=log,
             **commands.as_user(user),
         )
-        stack.callback(_stop, process)
+        # Fast: sessions are ended, and with them their transactions.
+        stack.callback(commands.end, process, signal.SIGINT)
         _wait(server, process, log)
         yield server
 
@@ -266,13 +266,3 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: IO[bytes]) -> N
     log.seek(0)
     what = commands.said(log.read().decode(errors="replace"))
     raise CannotJudgeError(f"a server of one's own does not start: {what}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    # Fast: sessions are ended, and with them their transactions.
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -23,7 +22,6 @@ from typing import Any
 from lookout.backup.sources import CannotJudgeError, SourceError, commands
 
 PROGRAM = "prometheus"
-STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _started(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
         raise CannotJudgeError("no Prometheus is on this host")
     config, log = scratch / "prometheus.yml", scratch / "prometheus.log"
     config.write_text("{}\n", encoding="ascii")
-    port = _free_port()
+    port = commands.free_port()
     with log.open("wb") as writes:
         process = subprocess.Popen(
             # It must not outlive who judges.
@@ -143,12 +141,7 @@ def _started(data: Path, scratch: Path, start_seconds: float) -> Iterator[Api]:
             ) from error
         raise
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        commands.end(process)
 
 
 def _was_killed(process: subprocess.Popen[bytes]) -> bool:
@@ -157,12 +150,6 @@ def _was_killed(process: subprocess.Popen[bytes]) -> bool:
         return process.wait(1) == -signal.SIGKILL
     except subprocess.TimeoutExpired:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _wait(api: Api, process: subprocess.Popen[bytes], log: Path, start_seconds: float) -> None:

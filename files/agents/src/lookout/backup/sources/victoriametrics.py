@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -181,9 +180,7 @@ def _started(data: Path, scratch: Path) -> Iterator[Api]:
     program = shutil.which(PROGRAM)
     if program is None:
         raise CannotJudgeError("no VictoriaMetrics is on this host")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
+    port = commands.free_port()
     log = scratch / "victoria-metrics.log"
     argv = [
         # It must not outlive who judges.
@@ -201,12 +198,7 @@ def _started(data: Path, scratch: Path) -> Iterator[Api]:
         _wait(api, process, log)
         yield api
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        commands.end(process)
 
 
 def _wait(api: Api, process: subprocess.Popen[Any], log: Path) -> None:

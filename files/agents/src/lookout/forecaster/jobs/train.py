@@ -149,11 +149,7 @@ class Training:
         """What is known of a series before it is trained; the model that it had stays."""
         before = self._former.get(identity.id, {})
         return {
-            "id": identity.id,
-            "series": identity.series,
-            "target": identity.target,
-            "host": identity.host,
-            "labels": dict(identity.labels),
+            **identity.record,
             "title": wanted.title,
             "unit": wanted.unit,
             "state": "failed",
