@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,37 @@ def test_what_was_taken_out_of_the_configuration_is_gone(
     trained(less, NOW + 40 * DAY)
     assert {name for name, _ in records(files(options).trainings)} == {"load"}
     assert len([*options.models_directory.iterdir()]) == 4, "for a month it may come back"
+
+
+def test_a_clock_that_jumped_costs_no_model(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """A timer is started at once by a clock that jumps, and nothing was measured then."""
+    trained(options)
+    held, known = {path.name for path in options.models_directory.iterdir()}, dict(site.series)
+    ahead = time.time() + 200 * DAY
+    site.series.clear()
+    assert trained(options, ahead).answered == 2
+    assert {path.name for path in options.models_directory.iterdir()} == held
+    site.series.update(known)
+    assert trained(options, ahead, only=["load"]).trained == 2
+    assert {path.name for path in options.models_directory.iterdir()} == held
+    assert ran(options)
+    assert {one["state"] for one in records(files(options).forecasts).values()} == {"forecast"}
+
+
+def test_a_model_is_forgotten_when_its_series_is_gone_for_a_month(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    trained(options)
+    del site.series["used"]
+    trained(options)
+    assert len([*options.models_directory.iterdir()]) == 4
+    long_ago = time.time() - 31 * DAY
+    for path in options.models_directory.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    trained(options, time.time())
+    assert len([*options.models_directory.iterdir()]) == 2
 
 
 def test_the_program_does_each_of_its_verbs(

@@ -14,7 +14,7 @@ from lookout.forecaster.book import Book, Entry, write
 from lookout.forecaster.collect import collect
 from lookout.forecaster.files import Files, files
 from lookout.forecaster.identity import Identity
-from lookout.forecaster.jobs.shelf import Shelf
+from lookout.forecaster.jobs.shelf import FORGET_SECONDS, Shelf
 from lookout.forecaster.model import Model
 from lookout.forecaster.options import DAY_SECONDS, ForecasterOptions, SeriesOptions
 from lookout.forecaster.prometheus import Prometheus, SourceError
@@ -73,7 +73,10 @@ class Training:
             left = max(0, left - len(made))
             records += made
         self._write(records, started)
-        self._shelf.prune({record["id"] for record in records}, self._now)
+        # One that began after a month without any may have a clock that jumped, or a Prometheus
+        # that has nothing yet: what it does not see may be there.
+        if not only and self._now - self._head.get("ended", 0.0) < FORGET_SECONDS:
+            self._shelf.prune({record["id"] for record in records}, self._now)
         LOG.info("%s", self.outcome)
         return self.outcome
 
