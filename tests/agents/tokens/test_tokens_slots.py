@@ -14,7 +14,7 @@ NOW = 1_700_000_000.0
 
 
 def made(client: str = "grafana", days: float = 90) -> tuple[TokenSet, Slot, str]:
-    return slots.create(TokenSet(), client, ("read",), NOW + days * DAY_SECONDS, NOW)
+    return slots.create(TokenSet(()), client, ("read",), NOW + days * DAY_SECONDS, NOW)
 
 
 def test_a_token_is_found_by_itself_alone() -> None:

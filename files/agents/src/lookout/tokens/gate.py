@@ -52,7 +52,7 @@ class Gate:
     ) -> None:
         self._path, self._used_path, self._clock = path, used, clock
         self._lock = threading.Lock()
-        self._held = TokenSet()
+        self._held = TokenSet(())
         self._seen: tuple[int, ...] | None = None
         self._used = storage.read_used(used)
         self._failed: OrderedDict[str, tuple[float, int]] = OrderedDict()

@@ -60,7 +60,8 @@ class Slot:
 class TokenSet:
     """All tokens of an API."""
 
-    tokens: tuple[Slot, ...] = ()
+    # Not left out in a file: an empty one would end them all.
+    tokens: tuple[Slot, ...]
 
     def problems(self) -> Iterator[str]:
         """What no single token shows."""
