@@ -162,4 +162,5 @@ class Gate:
             about = self._path.stat()
         except OSError:
             return ()
-        return about.st_ino, about.st_mtime_ns, about.st_size
+        # The time of change too: a file may get right by another owner or mode.
+        return about.st_ino, about.st_mtime_ns, about.st_ctime_ns, about.st_size
