@@ -108,6 +108,20 @@ def test_a_change_that_keeps_size_and_date_is_seen(bed: Bed) -> None:
     assert answer.client == "grafanb"
 
 
+def test_who_has_ended_stays_so_when_its_successor_is_revoked(bed: Bed) -> None:
+    new = bed.rotate()
+    assert bed.reason(new) == ""
+    bed.now += 60
+    assert bed.reason(bed.token) == "ended"
+    held, _ = slots.revoke(storage.read(bed.file), new.split("_")[1])
+    held, _, other = slots.create(held, "robot", ("read",), NOW + 9e6, bed.now)
+    storage.write(bed.file, held)
+    assert bed.reason(other) == "", "which is noted"
+    assert bed.reason(bed.token) == "ended"
+    bed.gate = bed.again()
+    assert bed.reason(bed.token) == "ended"
+
+
 def test_a_file_that_is_gone_revokes_nothing(bed: Bed) -> None:
     bed.file.unlink()
     assert bed.reason(bed.token) == ""

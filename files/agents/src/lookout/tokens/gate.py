@@ -115,8 +115,8 @@ class Gate:
         if slot.id in self._used:
             return
         self._used[slot.id] = now
-        # What is gone from the file needs no note any more.
-        known = {one.id for one in self._held.tokens}
+        # What is gone from the file needs no note any more, unless it is what another one ended by.
+        known = {name for one in self._held.tokens for name in (one.id, one.successor)}
         self._used = {name: at for name, at in self._used.items() if name in known}
         try:
             storage.write_used(self._used_path, self._used)
