@@ -152,6 +152,23 @@ def test_a_series_that_is_no_good_is_refused_and_the_others_go_on(
     )
 
 
+def test_two_series_of_one_target_are_told_as_one(
+    site: FakePrometheus, options: ForecasterOptions, api: Api
+) -> None:
+    """Two samples of the same labels are an error to whoever scrapes them."""
+    site.series["used"] = [
+        ({"instance": "a", "mountpoint": "/", "device": device}, daily) for device in "xyz"
+    ]
+    trained(options)
+    assert ran(options)
+    told = [line.rpartition(" ")[0] for line in api("/metrics").text.splitlines()]
+    assert len({*told}) == len(told)
+    name = '{host="a",series="disk",target="a /"}'
+    text = files(options).trainings_told.read_text()
+    assert f"lookout_forecast_series_refused{name} 1.0" in text
+    assert f"lookout_forecast_skilled{name} 1.0" in text
+
+
 def test_a_constant_series_is_forecast_without_skill(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:
