@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,11 @@ def records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     assert pages is not None
     read = [pages.read(one) for one in pages.ids()]
     return {(one["series"], one["target"]): one for one in read if one}
+
+
+def sample(path: Path, name: str) -> float:
+    (value,) = re.findall(rf"^lookout_forecast_{name} (.*)$", path.read_text(), re.MULTILINE)
+    return float(value)
 
 
 def test_a_night_and_a_run(site: FakePrometheus, options: ForecasterOptions) -> None:
@@ -243,6 +249,36 @@ def test_a_prometheus_that_is_gone_is_told(
     site.fails = None
     assert ran(options, NOW + 600)
     assert records(files(options).forecasts)["load", "a"]["state"] == "forecast"
+
+
+def test_what_has_never_worked_is_as_old_as_its_first_attempt(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """Not half a century, which would be told at once: on a new site, or after a boot."""
+    began = time.time()
+    site.fails = (503, b"no")
+    for after in (0, 300):
+        assert not ran(options, NOW + after)
+        assert trained(options, NOW + after).answered == 0
+    runs, told = files(options).run_told, files(options).trainings_told
+    assert sample(runs, "last_run_timestamp_seconds") == NOW
+    first = sample(told, "last_training_success_timestamp_seconds")
+    assert began <= first <= time.time()
+    site.fails = None
+    site.series.clear()
+    assert trained(options).answered == 2
+    assert sample(told, "last_training_success_timestamp_seconds") == first
+
+
+def test_where_nothing_is_to_be_forecast_nothing_is_amiss(options: ForecasterOptions) -> None:
+    nothing = replace(options, series={})
+    for after in (0, 300):
+        began = time.time()
+        trained(nothing, NOW + after)
+        assert ran(nothing, NOW + after)
+        assert sample(files(options).run_told, "last_run_timestamp_seconds") == NOW + after
+        told = files(options).trainings_told
+        assert sample(told, "last_training_success_timestamp_seconds") >= began
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 1}', b"\xff" * 9])

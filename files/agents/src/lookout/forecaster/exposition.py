@@ -153,7 +153,8 @@ def of_training(head: Record, records: list[Record]) -> bytes:
         gauge("last_training_timestamp_seconds", "When a training ended last.",
               [([], head["ended"])]),
         gauge("last_training_success_timestamp_seconds",
-              "When a training ended last that had something to train.", [([], head["succeeded"])]),
+              "When a training ended last that had something to train; before one did, when the"
+              " first began.", [([], head["succeeded"] or head["since"])]),
         gauge("last_training_duration_seconds", "How long it took.",
               [([], head["ended"] - head["started"])]),
     ])  # fmt: skip

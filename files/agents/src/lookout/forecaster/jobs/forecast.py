@@ -51,6 +51,9 @@ class Run:
             left -= self._query(name, wanted, max(0, left))
         self._write(time.monotonic() - began)
         self._ask_for_training()
+        return self._answered()
+
+    def _answered(self) -> bool:
         return not self._queries or not all(one["failed"] for one in self._queries.values())
 
     def _query(self, name: str, wanted: SeriesOptions, left: int) -> int:
@@ -129,9 +132,8 @@ class Run:
 
     def _write(self, duration: float) -> None:
         pages = Book(self._files.forecasts).pages()
-        worked = pages.head["worked"] if pages else 0.0
-        if any(not one["failed"] for one in self._queries.values()):
-            worked = self._now
+        # After a boot nothing is known of runs before: the time without one begins now.
+        worked = pages.head["worked"] if pages and not self._answered() else self._now
         head = {
             "made": self._now,
             "worked": worked,

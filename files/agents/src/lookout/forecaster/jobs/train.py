@@ -179,10 +179,11 @@ class Training:
     def _write(self, records: list[Record], started: float) -> None:
         outcome, ended = self.outcome, time.time()
         # A query that is wrong is told by itself, every five minutes.
-        well = outcome.trained + outcome.kept + outcome.refused > 0
+        well = outcome.trained + outcome.kept + outcome.refused > 0 or not self._options.series
         head = {
             "started": started,
             "ended": ended,
+            "since": self._head.get("since", started),
             "succeeded": ended if well else self._head.get("succeeded", 0.0),
         }
         entries = (Entry(record["id"], record["series"], [record]) for record in records)
