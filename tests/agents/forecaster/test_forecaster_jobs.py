@@ -322,6 +322,24 @@ def test_what_is_new_is_trained_within_minutes(
     assert train_asked(options, Prometheus(options.source), requests) == 0
 
 
+def test_what_comes_back_is_told_how_good_it_is_within_minutes(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """A host that was off at night has its models, and the results of its trainings no more."""
+    trained(options)
+    away = site.series.pop("used")
+    trained(options)
+    site.series["used"] = away
+    assert ran(options)
+    requests, told = Requests(files(options).requests), files(options).trainings_told
+    (asked,) = requests.unfinished()
+    assert asked.series == ("disk",)
+    name = 'lookout_forecast_skilled{host="a",series="disk",target="a /var"}'
+    assert name not in told.read_text()
+    assert train_asked(options, Prometheus(options.source), requests) == 0
+    assert name in told.read_text()
+
+
 def test_a_training_that_was_ended_is_not_asked_for_ever(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:

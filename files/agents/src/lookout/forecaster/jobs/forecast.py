@@ -152,11 +152,13 @@ class Run:
 
     def _ask_for_training(self) -> None:
         """What no training has seen need not wait for the night."""
+        # Nor what the last one did not see, and has its model still: how good that is, is told no
+        # more, and no bound without it.
         names = {
             one["series"]
             for one in self._summaries
-            if one["state"] == "untrained"
-            and self._trainings.get(one["id"], {}).get("state") != "failed"
+            if (known := self._trainings.get(one["id"])) is None
+            or (one["state"] == "untrained" and known["state"] != "failed")
         }
         requests = Requests(self._files.requests)
         lately = any(
