@@ -340,6 +340,18 @@ def test_what_comes_back_is_told_how_good_it_is_within_minutes(
     assert name in told.read_text()
 
 
+def test_after_a_clock_that_was_wrong_what_is_new_is_trained(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    requests = Requests(files(options).requests)
+    assert ran(options, NOW + 365 * DAY)
+    (ahead,) = requests.unfinished()
+    requests.become([ahead], state="done")
+    assert ran(options)
+    (asked,) = requests.unfinished()
+    assert asked.asked == NOW
+
+
 def test_a_training_that_was_ended_is_not_asked_for_ever(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:

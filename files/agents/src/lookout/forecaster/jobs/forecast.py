@@ -162,7 +162,7 @@ class Run:
         }
         requests = Requests(self._files.requests)
         lately = any(
-            request.client == ITSELF and request.asked > self._now - ASKS_SECONDS
+            request.client == ITSELF and abs(self._now - request.asked) < ASKS_SECONDS
             for request in requests.all()
         )
         if not names or lately:
