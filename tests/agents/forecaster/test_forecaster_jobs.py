@@ -211,6 +211,29 @@ def test_a_training_that_fails_costs_no_model(
     assert records(files(options).forecasts)["disk", "a /"]["state"] == "forecast"
 
 
+def test_a_first_training_that_fails_is_told(
+    site: FakePrometheus, options: ForecasterOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a counter that begins with one failure nobody sees an increase."""
+
+    def fails(_: Any) -> Any:
+        raise ZeroDivisionError("nought")
+
+    told, name = files(options).trainings_told, '{host="b",series="load",target="b"}'
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "train", fails)
+        assert trained(options).failed == 4
+    assert f"lookout_forecast_training_failed{name} 1.0" in told.read_text()
+    assert trained(options).trained == 4
+    assert f"lookout_forecast_training_failed{name} 0.0" in told.read_text()
+    site.fails = (503, b"no")
+    trained(options)
+    assert f"lookout_forecast_training_failed{name} 0.0" in told.read_text(), "the query is told of"
+    assert f"lookout_forecast_training_failures_total{name} 2.0" in told.read_text()
+    load = records(files(options).trainings)["load", "b"]
+    assert (load["state"], load["failures"]) == ("unanswered", 2)
+
+
 def test_a_worse_model_is_not_taken(
     site: FakePrometheus, options: ForecasterOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,8 @@ def of_training(head: Record, records: list[Record]) -> bytes:
         gauge("series_refused", "Whether the series is not forecast; the API says why.",
               [(named(record), float((*named(record),) in refused)) for record in records],
               *SERIES),
+        gauge("training_failed", "Whether the last training failed of a series that could be read.",
+              [(named(record), float(record["state"] == "failed")) for record in records], *SERIES),
         failures,
         gauge("last_training_timestamp_seconds", "When a training ended last.",
               [([], head["ended"])]),

@@ -90,7 +90,7 @@ class Training:
             LOG.error("%s is not trained: %s", name, error)
             self.outcome.queries_failed.append(name)
             return [
-                self._failed(record, f"its query had no answer: {error}")
+                self._failed(record, f"its query had no answer: {error}", "unanswered")
                 for record in self._former.values()
                 if record["series"] == name
             ]
@@ -169,10 +169,10 @@ class Training:
         record.update(state="refused", reason=reason)
         return record
 
-    def _failed(self, record: Record, reason: str) -> Record:
+    def _failed(self, record: Record, reason: str, state: str = "failed") -> Record:
         LOG.error("%s %s: no new model: %s", record["series"], record["target"], reason)
         self.outcome.failed += 1
-        record.update(state="failed", reason=reason)
+        record.update(state=state, reason=reason)
         record["failures"] += 1
         return record
 
