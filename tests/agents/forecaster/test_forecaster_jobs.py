@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from lookout.forecaster import training
 from lookout.forecaster.__main__ import PROGRAM, serve
 from lookout.forecaster.book import Book
 from lookout.forecaster.files import files
+from lookout.forecaster.jobs import forecast as forecast_module
 from lookout.forecaster.jobs import train as train_module
 from lookout.forecaster.jobs.asked import train_asked
 from lookout.forecaster.jobs.forecast import Run
@@ -477,6 +479,22 @@ def test_a_disk_that_takes_nothing_leaves_what_there_was(
     with pytest.raises(OSError, match="No such file"):
         _ = trained(full) if folder == "state_directory" else ran(full)
     assert {path: path.read_bytes() for path in files_below(options)} == before
+
+
+def test_a_disk_that_takes_a_part_makes_no_old_forecast_look_new(
+    site: FakePrometheus, options: ForecasterOptions, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        if path == files(options).forecasts_told:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    trained(options)
+    ran(options)
+    api.clock[0] = NOW + 3600
+    monkeypatch.setattr(forecast_module, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        ran(options, NOW + 3600)
+    assert "lookout_forecast_value{" not in api("/metrics").text
 
 
 def files_below(options: ForecasterOptions) -> list[Path]:

@@ -144,8 +144,10 @@ class Run:
             ],
         }
         told = [one for one in self._summaries if one["state"] == "forecast"]
-        write(self._files.forecasts, head, self._entries)
+        # Before the book: Prometheus is told of forecasts for as long as that one is fresh, and
+        # a disk that is full in between leaves none that look newer than they are.
         write_atomically(self._files.forecasts_told, exposition.of_forecasts(told), 0o640)
+        write(self._files.forecasts, head, self._entries)
         run_told = exposition.of_run(head, self._queries, len(told))
         write_atomically(self._files.run_told, run_told, 0o640)
         LOG.info("%d of %d series are forecast", len(told), len(self._summaries))
