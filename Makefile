@@ -13,7 +13,7 @@ ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # They come first, so that none of them runs on alone at the end.
-LONG := default restore_drill backup backup_store status_page watchdog bugsink postgres_exporter postgresql grafana nginx health certbot firewall alertmanager agent mtail
+LONG := default restore_drill backup edge backup_store status_page watchdog bugsink postgres_exporter postgresql grafana nginx health certbot firewall alertmanager agent mtail
 ROLE ?=
 KILLS ?= 20
 PART ?=
@@ -84,7 +84,7 @@ bugsink-requirements: $(VENV)/.ready ## Pin Bugsink anew, with hashes: make bugs
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
-bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast
+bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast, edge
 	@$(ENTER) python3 tests/bench.py $(PART)
 
 shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do here
