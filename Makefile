@@ -35,6 +35,9 @@ demo: setup ## Build a monitored host in a container, verify it, say where it an
 demo-down: setup ## Remove the demo: containers, network, namespace
 	@$(ENTER) python3 molecule/shared/demo.py down
 
+demo-forecast: setup ## In the running demo: samples, models, ML Insights, an anomaly with its alert, a restore
+	@$(ENTER) python3 molecule/shared/demo_forecast.py
+
 rebuild-drill: setup ## Lose the demo's host, build it anew from the repository and its backups, compare
 	@$(ENTER) python3 molecule/shared/rebuild_drill.py
 
@@ -81,7 +84,7 @@ bugsink-requirements: $(VENV)/.ready ## Pin Bugsink anew, with hashes: make bugs
 password: $(VENV)/.ready ## Ask for a name and a password, print the line for nginx_users
 	@$(VENV)/bin/python tools/password.py
 
-bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast
+bench: setup ## Ratios: the site against a shell script, PostgreSQL against Debian's settings; PART=site, postgresql, watchdog, backup, forecast, edge
 	@$(ENTER) python3 tests/bench.py $(PART)
 
 shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do here
@@ -90,4 +93,4 @@ shell: setup ## A shell where `molecule` and `ansible-playbook` work as they do 
 clean: ## Remove what was made below .cache
 	rm -rf .cache
 
-.PHONY: help setup demo demo-down rebuild-drill test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean
+.PHONY: help setup demo demo-down demo-forecast rebuild-drill test lint test-unit test-rules test-role test-faults dashboards dashboards-preview bugsink-requirements password bench shell clean

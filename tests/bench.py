@@ -1,5 +1,5 @@
 """Ratios side by side in one run: `make bench`, or one part: PART=site, postgresql, watchdog,
-backup, forecast.
+backup, forecast, edge.
 
 1. site.yml on a fresh host against one shell script that installs the same packages.
 2. An unchanged second run, in seconds and seconds a task, beside stock Ansible's.
@@ -8,6 +8,7 @@ backup, forecast.
 5. The watchdog against psutil's loop, monit and prometheus-process-exporter, in ms and MB.
 6. Backup and restore against plain restic and `cp -a` of the same data, and what memory they take.
 7. Forecasts and anomalies against naive forecasts, predict_linear, MSTL and the oracle.
+8. A robot beside what it may take: memory, processor, disk, scrapes, six hours without a link.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from tests import bench_backup, bench_forecast, bench_watchdog  # noqa: E402
+from tests import bench_backup, bench_edge, bench_forecast, bench_watchdog  # noqa: E402
 
 RUN_ID = f"bench-{os.getpid()}"
 TESTBED = [sys.executable, str(ROOT / "molecule/shared/testbed.py")]
@@ -200,12 +201,23 @@ def measure_forecast(_folder: Path) -> None:
     bench_forecast.measure()
 
 
+def measure_edge(folder: Path) -> None:
+    up("mon", "robot")
+    groups: dict[str, Any] = {
+        "monitoring": {"hosts": {"mon": host("mon", prometheus_receives_from=["edge"])}},
+        "edge": {"hosts": {"robot": host("robot", **bench_edge.VARIABLES)}},
+    }
+    site(folder, groups)
+    bench_edge.measure(f"{RUN_ID}-robot", f"{RUN_ID}-mon")
+
+
 PARTS = {
     "site": measure_site,
     "postgresql": measure_postgresql,
     "watchdog": measure_watchdog,
     "backup": measure_backup,
     "forecast": measure_forecast,
+    "edge": measure_edge,
 }
 
 if __name__ == "__main__":

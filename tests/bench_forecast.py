@@ -1,9 +1,11 @@
-"""The forecaster beside what else forecasts, on generated series (tests/forecast_series.py).
+"""The forecaster beside what else forecasts, on generated and on real series.
 
-A is of the kind that its parameters were chosen on, with other seeds; B is of another kind, that
-nothing was chosen on. The history of each series is forecast once, a day ahead, and compared with
+Generator A (tests/forecast_series.py) is of the kind that its parameters were chosen on, with other
+seeds; B is of another kind. Flights and weather are real (tests/forecast_real.py). Nothing was
+chosen on those three. The history of each series is forecast once, a day ahead, and compared with
 the day that came. Anomalies are looked for as in service: train on the days before, judge the next,
-for each of the last days.
+for each of the last days. In real series they are injected, and what truly was unusual (a storm, a
+holiday) counts as a false alarm.
 
 - MASE: mean absolute error in units of the seasonal naive error within the history, mean of series.
 - Precision: of flagged slots (and of episodes: flags less than an hour apart) that are within three
@@ -26,13 +28,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "files/agents/src"):
-    sys.path.insert(0, str(folder))
+for place in (ROOT, ROOT / "files/agents/src"):
+    sys.path.insert(0, str(place))
 # As in service; and one processor's time is what is measured. The second is for the processes that
 # measure.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TOP_PAD_": "1048576"}
@@ -44,28 +46,36 @@ from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # no
 from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
 from tests.bench_forecast_disks import measure_disks  # noqa: E402
+from tests.bench_forecast_report import ALERT_SECONDS, Tally, report  # noqa: E402
 from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
+from tests.forecast_real import PACKAGE, REAL, disturbed, folder, real, windows  # noqa: E402
 from tests.forecast_series import DAY_SECONDS, MEASURED, Generated, daily, weekly  # noqa: E402
 
 REQUIREMENTS = "tests/bench_forecast_requirements.txt"
-KINDS: dict[str, tuple[Callable[[int], Generated], int]] = {"A": (daily, 10), "B": (weekly, 21)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Of series: what makes one by its seed, and the one in which anomalies are looked for."""
+
+    forecast: Callable[[int], Generated]
+    watched: Callable[[int], Generated]
+    first_day: int
+    real: str = ""
+
+    def seeds(self, count: int) -> range:
+        """Which ones there are, up to a number."""
+        return range(min(count, len(windows(self.real)))) if self.real else MEASURED[:count]
+
+
+KINDS = {
+    "generator A": Kind(daily, daily, 10),
+    "generator B": Kind(weekly, weekly, 21),
+    **{name: Kind(partial(real, name), partial(disturbed, name), 21, name) for name in REAL},
+}
 MSTL_EVERY = 25
 WATCH_EVERY = 3
 NEAR_EVENT = 3
-# What the alert ForecastAnomaly waits for: flags at both ends of that time.
-ALERT_SECONDS = 600
-
-
-@dataclass
-class Tally:
-    """Errors by method, verdicts on anomalies, time."""
-
-    errors: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    coverage: list[tuple[float, float]] = field(default_factory=list)
-    ratios: list[float] = field(default_factory=list)
-    milliseconds: list[float] = field(default_factory=list)
-    pss_kb: int = 0
 
 
 def a_day(series: Generated) -> int:
@@ -96,7 +106,7 @@ def foretell(series: Generated, tally: Tally) -> None:
         "naive, a week ago": filled[-7 * day : -6 * day],
         "predict_linear": predict_linear(series.history, day),
         "ours": made.values,
-        "oracle": series.oracle,
+        **({"oracle": series.oracle} if len(series.oracle) else {}),
     }
     for name, path in paths.items():
         note(tally, name, series, path, scale)
@@ -174,15 +184,14 @@ def pss_kb() -> int:
 
 
 def run(kind: str, count: int) -> Tally:
-    """All of one generator, in this process."""
-    generate, first_day = KINDS[kind]
+    """All of one kind, in this process."""
+    made = KINDS[kind]
     tally = Tally()
-    for seed in MEASURED[:count]:
-        series = generate(seed)
-        foretell(series, tally)
+    for seed in made.seeds(count):
+        foretell(made.forecast(seed), tally)
         tally.pss_kb = max(tally.pss_kb, pss_kb())
         if seed % WATCH_EVERY == 0:
-            watch(series, first_day, tally)
+            watch(made.watched(seed), made.first_day, tally)
     return tally
 
 
@@ -192,10 +201,11 @@ def run_mstl(kind: str, count: int) -> tuple[Tally, list[float]] | None:
         import statsforecast  # noqa: F401, PLC0415
     except ImportError:
         return None
-    tally, milliseconds = Tally(), []
-    mstl(KINDS[kind][0](MEASURED[0]).history, a_day(KINDS[kind][0](MEASURED[0])))  # compiles
-    for seed in MEASURED[:count:MSTL_EVERY]:
-        series = KINDS[kind][0](seed)
+    made, tally, milliseconds = KINDS[kind], Tally(), []
+    first = made.forecast(0)
+    mstl(first.history, a_day(first))  # compiles
+    for seed in made.seeds(count)[::MSTL_EVERY]:
+        series = made.forecast(seed)
         day = a_day(series)
         scale = float(np.nanmean(np.abs(series.history[day:] - series.history[:-day])))
         started = time.process_time()
@@ -206,8 +216,11 @@ def run_mstl(kind: str, count: int) -> tuple[Tally, list[float]] | None:
 
 
 def measure(count: int = len(MEASURED)) -> None:
-    """Print both generators side by side; each runs in a process of its own."""
-    for kind in KINDS:
+    """Print all kinds side by side; each runs in a process of its own."""
+    for kind, made in KINDS.items():
+        if made.real and folder() is None:
+            print(f"{kind}: left out, {PACKAGE} is not installed (pip install -r {REQUIREMENTS})")
+            continue
         argv = [sys.executable, __file__, kind, str(count)]
         done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=3000)
         tally = Tally(**json.loads(done.stdout))
@@ -224,49 +237,6 @@ def measure(count: int = len(MEASURED)) -> None:
                 f"{own[0]:.3f} and {own[1]:.3f}; {statistics.median(rival[1]):.0f} ms a series"
             )
     measure_disks()
-
-
-def report(kind: str, tally: Tally) -> None:
-    """What one generator gave."""
-    count, counts = len(tally.ratios), tally.counts
-    means: dict[str, Any] = {name: np.mean(found, axis=0) for name, found in tally.errors.items()}
-    print(f"generator {kind}, {count} series: MASE 6 h and 24 h ahead, of naive's, of the oracle's")
-    for name, (near, whole) in means.items():
-        naive, oracle = means["seasonal naive"], means["oracle"]
-        print(
-            f"  {name:18} {near:6.3f} {whole:6.3f}   {near / naive[0]:6.3f} {whole / naive[1]:6.3f}"
-            f"   {near / oracle[0]:6.2f} {whole / oracle[1]:6.2f}"
-        )
-    here, published = np.mean(tally.coverage, axis=0)
-    chosen = ", ".join(
-        f"{name[7:]} {number}" for name, number in counts.most_common() if name.startswith("method")
-    )
-    print(
-        f"  published ratio to naive {np.mean(tally.ratios):.3f}; coverage of the 90 % band "
-        f"{here:.3f}, published {published:.3f}\n"
-        f"  worse than naive on the day that came: {counts['worse']} of {count}; "
-        f"said to have no skill: {counts['without skill']}; chosen: {chosen}"
-    )
-    false = counts["episodes"] - counts["episodes near"]
-    print(
-        f"  anomalies: precision {counts['flags near'] / max(1, counts['flags']):.3f} of slots, "
-        f"{counts['episodes near'] / max(1, counts['episodes']):.3f} of episodes, recall "
-        f"{counts['events found'] / max(1, counts['events']):.3f} of {counts['events']} events, "
-        f"{false / max(1, counts['days']):.4f} false episodes a series a day"
-    )
-    false = counts["alerts"] - counts["alerts near"]
-    print(
-        f"  alerts, after {ALERT_SECONDS // 60} minutes: precision "
-        f"{counts['alerts near'] / max(1, counts['alerts']):.3f} of {counts['alerts']}, recall "
-        f"{counts['long events found'] / max(1, counts['long events']):.3f} of the "
-        f"{counts['long events']} events that last so long, "
-        f"{false / max(1, counts['days']):.4f} false ones a series a day"
-    )
-    spent = sorted(tally.milliseconds)
-    print(
-        f"  CPU a series: median {statistics.median(spent):.2f} ms, 95 % "
-        f"{spent[int(0.95 * len(spent))]:.2f} ms; peak PSS {tally.pss_kb / 1024:.0f} MB"
-    )
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ class Generated:
     """One series: what was measured, what came then, and what the best forecast would have been.
 
     `history` (n,) holds NaN where nothing was measured; `future` and `oracle` are (h,). The oracle
-    knows season, trend, levels and the state of the noise, but not the noise to come. `shifts` are
-    slots at which the level jumped: unusual at first, and then what is usual.
+    knows season, trend, levels and the state of the noise, but not the noise to come; of a real
+    series it is empty, as nobody knows it. `shifts` are slots at which the level jumped: unusual at
+    first, and then what is usual.
     """
 
     step_seconds: int

@@ -25,8 +25,9 @@ class Client:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         address = (PLACE.hostname or "", PLACE.port or 443)
-        plain = socket.create_connection(address, timeout=10)
-        self.connection = context.wrap_socket(plain, server_hostname=PLACE.hostname)
+        self.connection = socket.create_connection(address, timeout=10)
+        if PLACE.scheme == "https":
+            self.connection = context.wrap_socket(self.connection, server_hostname=PLACE.hostname)
         self.connection.setblocking(False)
         self.began = 0.0
         self.got = b""
@@ -44,7 +45,7 @@ class Client:
                 if not more:
                     raise ConnectionError("the server ended it")
                 self.got += more
-        except ssl.SSLWantReadError:
+        except (ssl.SSLWantReadError, BlockingIOError):
             pass
         head, end, body = self.got.partition(b"\r\n\r\n")
         if not end:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import sqlite3
 import ssl
@@ -28,6 +29,8 @@ GRAFANA = "https://127.0.0.1:3000/grafana"
 TEXTFILE = Path("/var/lib/prometheus/node-exporter/rebuild_drill.prom")
 STATUS = Path("/var/lib/lookout/status/status.db")
 BUGSINK = Path("/var/lib/bugsink/db.sqlite3")
+MODELS = Path("/var/lib/lookout/models")
+TOKENS = Path("/etc/lookout/forecaster.tokens/tokens.json")
 SILENCES = Path("/var/lib/prometheus/alertmanager/silences")
 DSN = Path("/etc/lookout/health.credentials/sentry_dsn")
 PYTHON = "/opt/lookout/health/current/bin/python"
@@ -170,6 +173,11 @@ def read(moment: str, password: str) -> dict[str, list[str]]:
             *rows(BUGSINK, ISSUES, f"%{MARK}%"),
         ],
     }
+    # A demo has none of its first seven days; `make demo-forecast` brings some.
+    found["models and tokens"] = [
+        f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in (TOKENS, *MODELS.glob("*.json"))
+    ]
     if password:
         shown = grafana(password, "/api/search?type=dash-db&limit=5000")
         boards = [grafana(password, f"/api/dashboards/uid/{one['uid']}") for one in shown]

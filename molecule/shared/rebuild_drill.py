@@ -19,7 +19,7 @@ HOST = f"{demo.RUN_ID}-demo"
 STATE = Path(__file__).with_name("demo_state.py")
 BACKUP_WAIT_SECONDS = 600
 # What has to be there, so that a comparison says something
-KINDS = ("series", "silences", "status page's history", "errors")
+KINDS = ("series", "silences", "status page's history", "errors", "models and tokens")
 
 
 class DrillError(Exception):

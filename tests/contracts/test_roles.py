@@ -306,6 +306,8 @@ def test_service_has_a_scenario_with_tests(role: str) -> None:
     scenario = ROOT / "molecule" / role
     assert (scenario / "molecule.yml").exists()
     plays = load(scenario / "converge.yml")
+    if "ansible.builtin.import_playbook" in plays[0]:  # the whole site is
+        plays = load(ROOT / "playbooks/site.yml")
     assert role in [entry["role"] for play in plays for entry in play.get("roles", [])]
     tests = [file.read_text(encoding="utf-8") for file in scenario.glob("tests/test_*.py")]
     assert any(re.search(r"^def test_", text, re.MULTILINE) for text in tests), "no test"

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,11 +94,15 @@ def stored(uids: Sequence[str]) -> list[dict[str, Any]]:
     return [dashboard for dashboard in dashboards() if not uids or dashboard["uid"] in uids]
 
 
-def as_opened(dashboard: Mapping[str, Any], ask: Ask) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the dashboard with its titles, and the values that Grafana chooses at first."""
+def as_opened(
+    dashboard: Mapping[str, Any], ask: Ask, chosen: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the dashboard with its titles, and the values: `chosen`, or Grafana's first ones."""
     picked = values(dashboard)
     for variable in variables(dashboard):
-        if not variable.get("multi") and variable.get("hide") != HIDDEN:
+        if variable["name"] in chosen:
+            picked[variable["name"]] = chosen[variable["name"]]
+        elif not variable.get("multi") and variable.get("hide") != HIDDEN:
             query = of_variable(substituted(variable["query"], picked))
             [answer] = ask([("query", {"query": query})])
             names = sorted(

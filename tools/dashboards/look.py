@@ -136,17 +136,27 @@ def graph(
     alerts: Sequence[str] = (),
     stacked: bool = False,
     maximum: float | None = None,
+    from_zero: bool = True,
     colours: Mapping[str, str] | None = None,
+    band: tuple[str, str] | None = None,
+    marks: str = "",
     width: int = HALF,
+    height: int = 8,
 ) -> Any:
-    """Lines over time; a limit is a dashed line."""
+    """Lines over time; a limit is a dashed line.
+
+    Args:
+        band: the lines that are its lower and its upper edge: what is between them is shaded.
+        marks: of what there are points instead of a line.
+    """
     made = panel(
         timeseries.Panel(), title, about, queries,
-        limits=limits, alerts=alerts, instant=False, width=width, height=8,
+        limits=limits, alerts=alerts, instant=False, width=width, height=height,
     )  # fmt: skip
+    if from_zero:
+        made = made.min(0)
     made = (
         made.unit(unit)
-        .min(0)
         .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .line_width(1)
         .fill_opacity(30 if stacked else 8)
@@ -163,10 +173,29 @@ def graph(
         made = made.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
     if maximum is not None:
         made = made.max(maximum)
+    special = _shapes(band, marks)
     for name, colour in (colours or {}).items():
-        fixed = {"mode": FIXED, "fixedColor": colour}
-        made = made.override_by_name(name, [d.DynamicConfigValue("color", fixed)])
+        drawn = {"color": {"mode": FIXED, "fixedColor": colour}, **special.get(name, {})}
+        made = made.override_by_name(name, [d.DynamicConfigValue(*one) for one in drawn.items()])
     return made
+
+
+def _shapes(band: tuple[str, str] | None, marks: str) -> dict[str, dict[str, object]]:
+    """What is drawn in another way than as a line, by its name: all of it has a colour too."""
+    found: dict[str, dict[str, object]] = {}
+    if band:
+        edge = {"custom.lineStyle": {"fill": "dash", "dash": [6, 6]}, "custom.fillOpacity": 0}
+        found |= {
+            band[0]: edge,
+            band[1]: edge | {"custom.fillBelowTo": band[0], "custom.fillOpacity": 12},
+        }
+    if marks:
+        found[marks] = {
+            "custom.drawStyle": "points",
+            "custom.showPoints": "always",
+            "custom.pointSize": 8,
+        }
+    return found
 
 
 def number(
@@ -243,11 +272,19 @@ def bars(
     return made
 
 
-def states(title: str, about: str, query: Query, values: Values, alerts: Sequence[str] = ()) -> Any:
+def states(
+    title: str,
+    about: str,
+    query: Query,
+    values: Values,
+    alerts: Sequence[str] = (),
+    *,
+    height: int = 8,
+) -> Any:
     """What was when: a band of colours for each series."""
     made = panel(
         statetimeline.Panel(), title, about, [query],
-        alerts=alerts, instant=False, width=WHOLE, height=8,
+        alerts=alerts, instant=False, width=WHOLE, height=height,
     )  # fmt: skip
     return (
         made.mappings(mappings(values))

@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("uid", nargs="*", help="which dashboards; all of them by default")
     parser.add_argument("--minutes", type=int, default=60, help="how far to look back (60)")
+    parser.add_argument("--pick", nargs="*", default=[], help="a variable's value: series=load")
     parser.add_argument("--url", default=DEMO, help=f"a Prometheus ({DEMO})")
     parser.add_argument("--user", default="demo", help="who signs in there (demo)")
     parser.add_argument("--password-file", type=Path, help="(for the demo, its own)")
@@ -50,10 +51,11 @@ def main() -> int:
     said = arguments()
     try:
         ask = source(said)
+        chosen = dict(one.split("=", 1) for one in said.pick)
         for dashboard in stored(said.uid):
-            opened, picked = as_opened(dashboard, ask)
+            opened, picked = as_opened(dashboard, ask, chosen)
             file = PICTURES / f"{opened['uid']}.png"
-            empty = draw(opened, collect(opened, picked, ask, said.minutes), file)
+            empty = draw(opened, collect(opened, picked, ask, said.minutes), file, said.minutes)
             print(f"{file.relative_to(ROOT)}: {', '.join(empty) or 'nothing'} without series")
     except AskError as error:
         print(error, file=sys.stderr)

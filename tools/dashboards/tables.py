@@ -79,10 +79,13 @@ def table(
         limits=[name for column in columns for name in column.limits], alerts=alerts,
         as_table=True, width=WHOLE, height=height,
     )  # fmt: skip
+    # What Grafana calls the values of several queries, and of one
     names = {
         f"Value #{letter}": column.name
         for letter, column in zip(ascii_uppercase, columns, strict=False)
     }
+    if len(columns) == 1:
+        names = {"Value": columns[0].name}
     made = made.with_transformation(d.DataTransformerConfig("merge", options={}))
     made = _sorted(made.with_transformation(_organized([*keys, *names], names)), keys[0])
     for column in columns:

@@ -41,6 +41,8 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
     """Return a value with its unit; `-` for what is no number."""
     if math.isnan(value):
         return "-"
+    if unit == "percentunit":
+        value, unit = 100 * value, "percent"
     if unit == "percent":
         return f"{_plain(value, decimals)}%"
     if unit == "dateTimeFromNow":

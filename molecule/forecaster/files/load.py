@@ -1,7 +1,8 @@
 """A load that follows the day: its past, for promtool, and its present, as a text file.
 
-    load.py past INSTANCE NOW > samples.txt
-    load.py live FILE NOW       goes on from there, and is 40 higher while /root/jump exists
+    load.py past INSTANCE NOW JUMPED > samples.txt
+    load.py live FILE NOW       goes on from there, and is 40 higher while /root/jump exists,
+                                as the past was for an hour from JUMPED on
 
 `web` and `db` have a season, a trend and noise. `turned` is upside down until a day ago: a model
 that has learnt from its past does badly now. The disk is full in three days, `flat` never moves,
@@ -20,6 +21,7 @@ DAYS = 14
 STEP = 30
 SIZES = {"web": 1.0, "db": 0.5, "turned": 1.0}
 JUMP = Path("/root/jump")
+JUMP_SIZE = 40
 
 
 def value(kind, at, began):
@@ -36,14 +38,15 @@ def disk(at, began):
     return 91 + 3 * (at - began) / DAY + random.Random(at).gauss(0, 0.05)  # noqa: S311
 
 
-def past(instance, began):
+def past(instance, began, jumped):
     """With the labels that Prometheus gives the text file's."""
     own = f'instance="{instance}",job="node_exporter"'
     start = began - DAYS * DAY
     print("# TYPE lookout_test_load gauge")
     for kind in SIZES:
         for at in range(start, began + 1, STEP):
-            sample = value(kind, at, began)
+            high = JUMP_SIZE if kind == "web" and jumped <= at < jumped + 3600 else 0
+            sample = value(kind, at, began) + high
             print(f'lookout_test_load{{{own},kind="{kind}"}} {sample:.6f} {at}')
     print("# TYPE lookout_test_disk gauge")
     for at in range(start, began + 1, 300):
@@ -61,7 +64,7 @@ def live(file, began):
         at = int(time.time())
         lines = ["# TYPE lookout_test_load gauge"]
         for kind in SIZES:
-            jump = 40 if kind == "web" and JUMP.exists() else 0
+            jump = JUMP_SIZE if kind == "web" and JUMP.exists() else 0
             now = value(kind, at, began) + jump
             lines.append(f'lookout_test_load{{kind="{kind}"}} {now:.6f}')
         lines += ["# TYPE lookout_test_disk gauge", f"lookout_test_disk {disk(at, began):.6f}"]
@@ -74,6 +77,6 @@ def live(file, began):
 
 
 if sys.argv[1] == "past":
-    past(sys.argv[2], int(sys.argv[3]))
+    past(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 else:
     live(Path(sys.argv[2]), int(sys.argv[3]))

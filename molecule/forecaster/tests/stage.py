@@ -92,23 +92,33 @@ def wait_for_samples(host: Host, query: str) -> None:
     assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 30), query
 
 
-def fill(host: Host) -> None:
-    """Prometheus knows two weeks of the load, and goes on to scrape it."""
-    put(host, FILES / "load.py")
-    began = int(now(host)) // 60 * 60
-    name = host.check_output("hostname")
-    host.check_output(f"python3 /root/load.py past {name} {began} > /root/samples.txt")
+def backfill(host: Host, command: str) -> None:
+    """Prometheus knows the samples that a command of the host prints, as if it had scraped them."""
+    host.check_output(f"cd /root && {command} > samples.txt")
     host.check_output("systemctl stop prometheus")
     host.check_output(
         "cd /root && promtool tsdb create-blocks-from --max-block-duration=336h openmetrics"
         f" samples.txt {DATABASE} && chown -R prometheus: {DATABASE} && rm samples.txt"
     )
     start_prometheus(host)
+
+
+def fill(host: Host, jumped: int = 0) -> int:
+    """Prometheus knows two weeks of the load up to now, and goes on to scrape it.
+
+    So many hours ago it was too high, for an hour; 0: never.
+    """
+    put(host, FILES / "load.py")
+    began = int(now(host)) // 60 * 60
+    name = host.check_output("hostname")
+    high = began - 3600 * jumped if jumped else 0
+    backfill(host, f"python3 load.py past {name} {began} {high}")
     host.check_output(
         "systemctl stop lookout-test-load; systemd-run --quiet --unit=lookout-test-load"
         f" python3 /root/load.py live {TEXT_FILE} {began}"
     )
     wait_for_samples(host, f"timestamp(lookout_test_load) > {began}")
+    return began
 
 
 def wait_for_the_next_step(host: Host) -> None:

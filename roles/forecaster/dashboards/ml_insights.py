@@ -19,9 +19,9 @@ REFUSED = {"0": ("forecast", GREEN), "1": ("refused", ORANGE)}
 ANSWERED = {"0": ("answered", GREEN), "1": ("failed", RED)}
 
 
-def each(what: str, more: str = "") -> str:
-    """A figure of every series that is chosen."""
-    return f"max by ({EACH}) ({P}_{what}{{{CHOSEN}{more}}})"
+def each(what: str, chosen: str = CHOSEN) -> str:
+    """A figure of every series, by default of those that are chosen."""
+    return f"max by ({EACH}) ({P}_{what}{{{chosen}}})"
 
 
 def one(what: str, more: str = "") -> str:
@@ -49,13 +49,13 @@ def dashboard() -> Dashboard:
             variable(
                 "series",
                 "Series",
-                f"label_values({P}_series_refused{{{TARGET}}}, series)",
+                f"label_values({P}_skilled{{{TARGET}}}, series)",
                 several=False,
             ),
             variable(
                 "target",
                 "Target",
-                f'label_values({P}_series_refused{{{TARGET},series=~"$series"}}, target)',
+                f'label_values({P}_skilled{{{TARGET},series=~"$series"}}, target)',
             ),
         ],
         content=[
@@ -81,8 +81,7 @@ def dashboard() -> Dashboard:
                 "Models that are a guess",
                 "No better than repeating yesterday: they raise no anomaly.",
                 "short",
-                (f"count({P}_skilled{{{TARGET}}} == 0)", "guesses"),
-                empty="0",
+                (f"sum(1 - {P}_skilled{{{TARGET}}})", "guesses"),
                 decimals=0,
             ),
             number(
@@ -96,21 +95,27 @@ def dashboard() -> Dashboard:
             row("$series $target"),
             graph(
                 "Measured and expected",
-                "The line is what was measured; between the dashed ones it was expected to be, by "
-                "what was known before. The mean of all targets where several are chosen.",
+                "The line is what was measured, the band what was expected then, by what was known "
+                "before; a point is an anomaly. The mean of all targets where several are chosen.",
                 "short",
                 (one("measured"), "measured"),
                 (one("now_expected"), "expected"),
                 (one("now_lower"), "lowest expected"),
                 (one("now_upper"), "highest expected"),
+                (f"avg({P}_measured{{{CHOSEN}}} and {P}_anomaly{{{CHOSEN}}} == 1)", "anomaly"),
                 alerts=["ForecastAnomaly"],
                 colours={
                     "measured": BLUE,
                     "expected": GREY,
                     "lowest expected": ORANGE,
                     "highest expected": ORANGE,
+                    "anomaly": RED,
                 },
+                band=("lowest expected", "highest expected"),
+                marks="anomaly",
+                from_zero=False,
                 width=WHOLE,
+                height=10,
             ),
             states(
                 "Anomalies",
@@ -118,6 +123,7 @@ def dashboard() -> Dashboard:
                 (each("anomaly"), "{{series}} {{target}}"),
                 ANOMALIES,
                 alerts=["ForecastAnomaly"],
+                height=5,
             ),
             graph(
                 "Forecasts and what came",
@@ -129,6 +135,7 @@ def dashboard() -> Dashboard:
                 *ahead("24h", "a day"),
                 alerts=["ForecastInaccurate"],
                 colours={"measured": BLUE},
+                from_zero=False,
             ),
             graph(
                 "What comes",
@@ -139,6 +146,8 @@ def dashboard() -> Dashboard:
                 (one("lower", ',horizon="6h"'), "lowest"),
                 (one("upper", ',horizon="6h"'), "highest"),
                 colours={"in six hours": BLUE, "lowest": ORANGE, "highest": ORANGE},
+                band=("lowest", "highest"),
+                from_zero=False,
             ),
             graph(
                 "How unusual",
@@ -165,30 +174,31 @@ def dashboard() -> Dashboard:
             row("Models"),
             table(
                 "Quality of the models",
-                "Error: of the backtest, as a share of the error of repeating yesterday. Inside: "
-                "how many values the 90 % bands held. Lately: the error of the last forecasts, as "
-                "a multiple of the backtest's.",
+                "Of all series. Error: of the backtest, as a share of the error of repeating "
+                "yesterday. Inside: how many values the 90 % bands held. Lately: the error of the "
+                "last forecasts, as a multiple of the backtest's.",
                 [
-                    Column("Model", each("skilled"), values=SKILL),
-                    Column("Error", each("error_ratio"), "percentunit", decimals=0),
-                    Column("MASE", each("mase"), decimals=2),
-                    Column("Inside", each("coverage_ratio"), "percentunit", decimals=0),
+                    Column("Now", each("anomaly", TARGET), values=ANOMALIES),
+                    Column("Model", each("skilled", TARGET), values=SKILL),
+                    Column("Error", each("error_ratio", TARGET), "percentunit", decimals=0),
+                    Column("MASE", each("mase", TARGET), decimals=2),
+                    Column("Inside", each("coverage_ratio", TARGET), "percentunit", decimals=0),
                     Column(
                         "Lately",
-                        f"max by ({EACH}) (avg_over_time({P}_recent_error_ratio{{{CHOSEN}}}[6h]))",
+                        f"max by ({EACH}) (avg_over_time({P}_recent_error_ratio{{{TARGET}}}[6h]))",
                         limits=["forecast_error_ratio"],
                         decimals=1,
                     ),
                     Column(
                         "Age",
                         f"(time() - min by ({EACH})"
-                        f" ({P}_model_trained_timestamp_seconds{{{CHOSEN}}})) / {DAY}",
+                        f" ({P}_model_trained_timestamp_seconds{{{TARGET}}})) / {DAY}",
                         "d",
                         ["forecast_model_age_days"],
                         decimals=1,
                     ),
-                    Column("Training", each("training_duration_seconds"), "s", decimals=3),
-                    Column("Series", each("series_refused"), values=REFUSED),
+                    Column("Training", each("training_duration_seconds", TARGET), "s", decimals=0),
+                    Column("Series", each("series_refused", TARGET), values=REFUSED),
                 ],
                 alerts=["ForecastTrainingFailed", "ForecastInaccurate"],
                 keys=("series", "target"),

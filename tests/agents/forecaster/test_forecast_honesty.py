@@ -15,7 +15,8 @@ from lookout.forecaster.candidates import DAILY, WEEKLY
 from lookout.forecaster.model import Forecast, forecast
 from lookout.forecaster.series import Floats, Series, Settings, prepare
 from lookout.forecaster.training import train, verdict
-from tests.bench_forecast import Tally, foretell, watch
+from tests.bench_forecast import foretell, watch
+from tests.bench_forecast_report import Tally
 from tests.forecast_series import DAY_SECONDS, START, Generated, autoregressive, daily, weekly
 
 FOLDS, ORIGINS, HORIZONS = 8, 4, 5

@@ -53,6 +53,18 @@ def test_nothing_is_answered_without_a_token(site: list[str], api: Api) -> None:
     assert api("/api/v1/health", token=None).json == {"status": "ok"}
 
 
+def test_a_person_who_comes_along_is_told_where_to_go(site: list[str], api: Api) -> None:
+    """As from the portal's link; still nobody gets in."""
+    accepted = "text/html,application/xhtml+xml,*/*;q=0.8"
+    answer = api("/", token=None, accept=accepted)
+    assert answer.status == 401
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="lookout"'
+    assert "ML Insights" in answer.text
+    assert "lookout-token create" in answer.text
+    assert api("/", token="wrong", accept=accepted).json["detail"] == "this token is not known"
+
+
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", "Bearer ", "Basic {}", "bearer x{}", "{}", "Bearer {} {}"]
 )
