@@ -13,7 +13,7 @@ ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # They come first, so that none of them runs on alone at the end.
-LONG := default restore_drill backup backup_store status_page watchdog bugsink postgres_exporter postgresql grafana nginx health certbot firewall alertmanager agent mtail
+LONG := default restore_drill backup edge backup_store status_page watchdog bugsink postgres_exporter postgresql grafana nginx health certbot firewall alertmanager agent mtail
 ROLE ?=
 KILLS ?= 20
 PART ?=

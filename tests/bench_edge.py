@@ -162,8 +162,10 @@ def measure_scrapes(robot: Host) -> None:
     """The second part; the service without TLS is a second one beside it."""
     robot.put(ROOT / "molecule/sensor_service/scrapes.py")
     robot.write("plain.yml", PLAIN)
-    python = "/opt/lookout/sensor/bin/python -m lookout.sensor --config /root/plain.yml"
-    robot.run(f"systemd-run --unit=plain --setenv=MALLOC_ARENA_MAX=2 {python}")
+    command = f"/proc/{robot.pid(SERVICES['sensor service'])}/cmdline"
+    python = robot.run(f"tr '\\0' '\\n' < {command} | head -n 1").strip()
+    program = f"{python} -m lookout.sensor --config /root/plain.yml"
+    robot.run(f"systemd-run --unit=plain --setenv=MALLOC_ARENA_MAX=2 {program}")
     time.sleep(5)
     ways = {
         "without TLS": ("http://127.0.0.1:8001/metrics", "plain"),
