@@ -89,7 +89,7 @@ def start_prometheus(host: Host) -> None:
 
 
 def wait_for_samples(host: Host, query: str) -> None:
-    assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 30), query
+    assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 90), query
 
 
 def backfill(host: Host, command: str) -> None:
