@@ -23,6 +23,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import package_lists
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("LOOKOUT_CACHE", ROOT / ".cache"))
 STATE = Path("/run/lookout-testbed")
@@ -59,16 +61,6 @@ INIT = "mount --make-rshared / && exec /lib/systemd/systemd"
 # Root on some machines has no CAP_SYS_RESOURCE, so that podman's own, higher limits are refused.
 LIMITS = ("--pids-limit=0", "--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000")
 APT_LISTS_MAX_AGE_SECONDS = 6 * 3600
-# apt reads every package there is, several times at each installation: two thirds of its time go
-# to these, which no role installs. One that does finds no such package.
-# fmt: off
-SECTIONS_LEFT_OUT = frozenset((
-    "cli-mono", "debug", "doc", "education", "electronics", "games", "gnu-r", "gnustep", "golang",
-    "hamradio", "haskell", "introspection", "java", "kde", "kernel", "libdevel", "lisp", "math",
-    "ocaml", "otherosfs", "php", "ruby", "rust", "science", "sound", "tasks", "tex", "video",
-    "xfce", "zope",
-))
-# fmt: on
 INOTIFY_INSTANCES_OF_A_HOST = 12
 ROOM_TIMEOUT_SECONDS = 45 * 60
 
@@ -275,50 +267,31 @@ def apt_folder(suite: str) -> Path:
 
 
 def lists_folder(suite: str) -> Path:
-    """What hosts get as /var/lib/apt/lists; other sections are another folder."""
-    recipe = hashlib.sha256(" ".join(sorted(SECTIONS_LEFT_OUT)).encode()).hexdigest()[:12]
-    return apt_folder(suite) / f"lists-{recipe}"
-
-
-def shorten_lists(lists: Path, short: Path) -> None:
-    """Copy package lists without the sections that no host needs, and without descriptions."""
-    short.mkdir(exist_ok=True)
-    (short / "partial").mkdir(exist_ok=True)
-    for path in filter(Path.is_file, lists.iterdir()):
-        text = path.read_bytes()
-        if path.name.endswith("_Packages"):
-            packages = text.split(b"\n\n")
-            text = b"\n\n".join(p for p in packages if section(p) not in SECTIONS_LEFT_OUT)
-        elif "_Translation-" in path.name:
-            text = b""
-        new = short / "partial" / path.name
-        new.write_bytes(text)
-        new.rename(short / path.name)
-
-
-def section(package: bytes) -> str:
-    """The section of one entry of a package list: `rust` for `contrib/rust`, too."""
-    _, _, found = package.partition(b"\nSection: ")
-    return found.partition(b"\n")[0].rpartition(b"/")[2].decode()
+    """What hosts of this checkout get as /var/lib/apt/lists (package_lists.py)."""
+    return apt_folder(suite) / f"lists-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"
 
 
 def ensure_apt_lists(suite: str) -> None:
     """Refresh the package lists that all hosts of a release share, when they are hours old."""
     folder, short = apt_folder(suite), lists_folder(suite)
-    stamp = folder / f"{short.name}.refreshed"
+    stamp, short_stamp = folder / "refreshed", folder / f"{short.name}.made"
     with locked(f"apt-{suite}"):
         for name in ("archives/partial", "lists/partial"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        if stamp.exists() and time.time() - stamp.stat().st_mtime < APT_LISTS_MAX_AGE_SECONDS:
-            return
-        say(f"refreshing the package lists of {suite}")
-        podman(
-            "run", "--rm", "--label", f"{LABEL}=apt", *LIMITS,
-            "--volume", f"{folder}/lists:/var/lib/apt/lists", image_name(suite),
-            "sh", "-c", "apt-get update -q && touch /var/lib/apt/lists",
-        )  # fmt: skip
-        shorten_lists(folder / "lists", short)
-        stamp.touch()
+        if not stamp.exists() or time.time() - stamp.stat().st_mtime > APT_LISTS_MAX_AGE_SECONDS:
+            say(f"refreshing the package lists of {suite}")
+            podman(
+                "run", "--rm", "--label", f"{LABEL}=apt", *LIMITS,
+                "--volume", f"{folder}/lists:/var/lib/apt/lists", image_name(suite),
+                "sh", "-c", "apt-get update -q && touch /var/lib/apt/lists",
+            )  # fmt: skip
+            stamp.touch()
+        made = short_stamp.stat().st_mtime if short_stamp.exists() else 0
+        if made < stamp.stat().st_mtime or package_lists.changed_since(ROOT, made):
+            now = time.time()
+            package_lists.shorten(folder / "lists", short, package_lists.words(ROOT))
+            short_stamp.touch()
+            os.utime(short_stamp, (now, now))
 
 
 def prepare(suites: Sequence[str]) -> None:

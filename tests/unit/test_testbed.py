@@ -88,24 +88,6 @@ def test_missing_packages_are_installed(tools: Path) -> None:
     ]
 
 
-def test_package_lists_lose_only_the_sections_that_no_host_needs(tmp_path: Path) -> None:
-    lists, short = tmp_path / "lists", tmp_path / "short"
-    (lists / "partial").mkdir(parents=True)
-    kept = b"Package: nginx\nSection: httpd\nDescription: a server"
-    package = b"Package: %s\nSection: %s\nSize: 1"
-    dropped = [package % (b"chess", b"games"), package % (b"cargo", b"contrib/rust")]
-    (lists / "a_main_Packages").write_bytes(b"\n\n".join([dropped[0], kept, dropped[1]]))
-    (lists / "a_main_Translation-en").write_bytes(b"long")
-    (lists / "a_InRelease").write_bytes(b"signed")
-    for _ in range(2):  # the second time over what is there
-        testbed.shorten_lists(lists, short)
-    found = {path.name: path.read_bytes() for path in short.iterdir() if path.is_file()}
-    assert found == {
-        "a_main_Packages": kept, "a_main_Translation-en": b"", "a_InRelease": b"signed"
-    }  # fmt: skip
-    assert testbed.lists_folder("trixie").name == testbed.lists_folder("bookworm").name
-
-
 @pytest.mark.usefixtures("tools")
 def test_missing_packages_are_named_where_there_is_no_apt() -> None:
     with pytest.raises(testbed.TestbedError, match=r"install podman nftables .*no apt-get"):
