@@ -1,5 +1,8 @@
 """Run the steps of `make test`, four at a time, and say at the end how each one went.
 
+Two times are shown of each: how long it took, and how much of a processor it and its hosts took.
+The second one hardly depends on what runs beside it.
+
 A step is a target of the Makefile, or `scenario:<name>` for `molecule test -s <name>`. Each step
 writes a log of its own to .cache/logs; the end of a failed one is shown. Ctrl-C ends the running
 steps and removes their hosts.
@@ -14,6 +17,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 
 import testbed
 
@@ -29,6 +33,7 @@ class Step:
 
     name: str
     seconds: float
+    cpu_seconds: float
     status: int
 
 
@@ -48,9 +53,16 @@ class Runner:
     def run(self, name: str) -> Step:
         started = time.monotonic()
         if self.stopped:
-            return Step(name, 0.0, -1)
+            return Step(name, 0.0, 0.0, -1)
         log = LOGS / f"{name.replace(':', '-')}.log"
-        environment = {**os.environ, "LOOKOUT_RUN": self.run_id, "NO_COLOR": "1"}
+        hosts_took = log.with_suffix(".cpu")
+        hosts_took.unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            "LOOKOUT_RUN": self.run_id,
+            "LOOKOUT_CPU_FILE": str(hosts_took),
+            "NO_COLOR": "1",
+        }
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command(name),
@@ -62,9 +74,11 @@ class Runner:
                 start_new_session=True,
             )
             self.processes.add(process)
-            status = process.wait()
+            _, waited, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(waited)
             self.processes.discard(process)
-        return Step(name, time.monotonic() - started, status)
+        cpu = usage.ru_utime + usage.ru_stime + sum_of(hosts_took)
+        return Step(name, time.monotonic() - started, cpu, process.returncode)
 
     def stop(self) -> None:
         """End what runs; each step leads a session of its own, so nothing else is hit."""
@@ -78,6 +92,14 @@ class Runner:
         for network in networks:
             if network.startswith(f"{self.run_id}-"):
                 testbed.down(network)
+
+
+def sum_of(file: Path) -> float:
+    """What `testbed.down` wrote of hosts, in seconds of a processor."""
+    try:
+        return sum(float(line) for line in file.read_text(encoding="ascii").split())
+    except FileNotFoundError:
+        return 0.0
 
 
 def show_tail(name: str) -> None:
@@ -115,13 +137,13 @@ def main() -> int:
                 runner.stop()
     finally:
         runner.clean_up()
-    print(f"\n{'step':<32}{'result':<10}{'seconds':>8}")
+    print(f"\n{'step':<32}{'result':<10}{'seconds':>8}{'of a cpu':>10}")
     for step in finished:
-        print(
-            f"{step.name:<32}{'passed' if step.status == 0 else 'FAILED':<10}{step.seconds:>8.0f}"
-        )
+        word = "passed" if step.status == 0 else "FAILED"
+        print(f"{step.name:<32}{word:<10}{step.seconds:>8.0f}{step.cpu_seconds:>10.0f}")
     failed = len(sys.argv) - 1 - sum(step.status == 0 for step in finished)
-    print(f"{'all':<32}{'':<10}{time.monotonic() - started:>8.0f}")
+    took = sum(step.cpu_seconds for step in finished)
+    print(f"{'all':<32}{'':<10}{time.monotonic() - started:>8.0f}{took:>10.0f}")
     print(f"{len(finished) - sum(s.status != 0 for s in finished)} passed, {failed} failed")
     return 1 if failed else 0
 

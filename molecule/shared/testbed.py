@@ -23,6 +23,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import package_lists
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("LOOKOUT_CACHE", ROOT / ".cache"))
 STATE = Path("/run/lookout-testbed")
@@ -264,22 +266,32 @@ def apt_folder(suite: str) -> Path:
     return CACHE / "apt" / suite
 
 
+def lists_folder(suite: str) -> Path:
+    """What hosts of this checkout get as /var/lib/apt/lists (package_lists.py)."""
+    return apt_folder(suite) / f"lists-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"
+
+
 def ensure_apt_lists(suite: str) -> None:
     """Refresh the package lists that all hosts of a release share, when they are hours old."""
-    folder = apt_folder(suite)
-    stamp = folder / "refreshed"
+    folder, short = apt_folder(suite), lists_folder(suite)
+    stamp, short_stamp = folder / "refreshed", folder / f"{short.name}.made"
     with locked(f"apt-{suite}"):
         for name in ("archives/partial", "lists/partial"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        if stamp.exists() and time.time() - stamp.stat().st_mtime < APT_LISTS_MAX_AGE_SECONDS:
-            return
-        say(f"refreshing the package lists of {suite}")
-        podman(
-            "run", "--rm", "--label", f"{LABEL}=apt", *LIMITS,
-            "--volume", f"{folder}/lists:/var/lib/apt/lists", image_name(suite),
-            "sh", "-c", "apt-get update -q && touch /var/lib/apt/lists",
-        )  # fmt: skip
-        stamp.touch()
+        if not stamp.exists() or time.time() - stamp.stat().st_mtime > APT_LISTS_MAX_AGE_SECONDS:
+            say(f"refreshing the package lists of {suite}")
+            podman(
+                "run", "--rm", "--label", f"{LABEL}=apt", *LIMITS,
+                "--volume", f"{folder}/lists:/var/lib/apt/lists", image_name(suite),
+                "sh", "-c", "apt-get update -q && touch /var/lib/apt/lists",
+            )  # fmt: skip
+            stamp.touch()
+        made = short_stamp.stat().st_mtime if short_stamp.exists() else 0
+        if made < stamp.stat().st_mtime or package_lists.changed_since(ROOT, made):
+            now = time.time()
+            package_lists.shorten(folder / "lists", short, package_lists.words(ROOT))
+            short_stamp.touch()
+            os.utime(short_stamp, (now, now))
 
 
 def prepare(suites: Sequence[str]) -> None:
@@ -356,7 +368,7 @@ def start(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
             "--systemd=always", "--cap-add", "SYS_ADMIN", *LIMITS,
             # One apt cache for all: what a host downloads lands in a layer of its own.
             "--volume", f"{cache}/archives:/var/cache/apt/archives:O",
-            "--volume", f"{cache}/lists:/var/lib/apt/lists:O",
+            "--volume", f"{lists_folder(suite)}:/var/lib/apt/lists:O",
             "--volume", f"{cache}/archives:/run/testbed-archives",
             *options, image_name(suite), "sh", "-c", INIT,
         )  # fmt: skip
@@ -412,17 +424,27 @@ def down(run_id: str) -> None:
         "cd /var/cache/apt/archives && for deb in *.deb; do "
         '[ -e "$deb" ] && [ ! -e "/run/testbed-archives/$deb" ] || continue; '
         'cp "$deb" "/run/testbed-archives/.$deb.$$" && '
-        'mv "/run/testbed-archives/.$deb.$$" "/run/testbed-archives/$deb"; done; true'
+        'mv "/run/testbed-archives/.$deb.$$" "/run/testbed-archives/$deb"; done; '
+        "cat /sys/fs/cgroup/cpu.stat"
     )
     for container in podman("ps", "-q", "--filter", label).stdout.split():
         with contextlib.suppress(TestbedError):  # a host that is broken has nothing to keep
-            podman("exec", container, "sh", "-c", keep)
+            note_cpu(podman("exec", container, "sh", "-c", keep).stdout)
     with locked("network"):
         if containers:
             podman("rm", "--force", "--time", "0", "--volumes", *containers)
         for network in podman("network", "ls", "-q", "--filter", label).stdout.split():
             podman("network", "rm", "--force", network)
     stop_holder_if_idle()
+
+
+def note_cpu(statistics: str) -> None:
+    """Write down how many seconds of a processor a host took, where the runner wants to know."""
+    file = os.environ.get("LOOKOUT_CPU_FILE")
+    _, _, found = statistics.partition("usage_usec ")
+    if file and found:
+        with open(file, "a", encoding="ascii") as written:
+            written.write(f"{int(found.split()[0]) / 1e6:.1f}\n")
 
 
 def enter_and_run(command: Sequence[str]) -> int:

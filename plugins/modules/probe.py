@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: probe
 short_description: a list of checks against running services
 description:
-  - Runs each check until it holds or its time is up, and returns one row a check. It never fails
+  - Runs each check until it holds or their time is up, and returns one row a check. It never fails
     itself, so that one run shows everything that is wrong; the caller decides.
 options:
   checks:
@@ -30,7 +30,7 @@ options:
       certificate: {description: Client certificate., type: path, required: true}
       key: {description: Its key., type: path, required: true}
   within_seconds:
-    description: How long a check may take until it holds.
+    description: How long the checks may take until they hold, all at the same time.
     type: int
     default: 30
 author: Lookout
@@ -138,14 +138,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    rows = []
-    for check in module.params["checks"]:
-        deadline = time.monotonic() + module.params["within_seconds"]
-        good, detail = ask(check, module.params["tls"])
-        while not good and time.monotonic() < deadline:
-            time.sleep(1)
-            good, detail = ask(check, module.params["tls"])
-        rows.append({"name": check["name"], "ok": good, "detail": detail})
+    checks, tls = module.params["checks"], module.params["tls"]
+    deadline = time.monotonic() + module.params["within_seconds"]
+    answers = [ask(check, tls) for check in checks]
+    while not all(good for good, _ in answers) and time.monotonic() < deadline:
+        time.sleep(1)
+        answers = [
+            answer if answer[0] else ask(check, tls)
+            for check, answer in zip(checks, answers, strict=True)
+        ]
+    rows = [
+        {"name": check["name"], "ok": good, "detail": detail}
+        for check, (good, detail) in zip(checks, answers, strict=True)
+    ]
     module.exit_json(changed=False, rows=rows)
 
 

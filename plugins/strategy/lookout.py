@@ -5,16 +5,20 @@ eight times as fast (`make bench`). Nothing depends on it: without it the same t
 same order. It is set in ansible.cfg; a play that must not use it names `ansible.builtin.linear`.
 
 Ansible forks a worker for each task and host, and what a worker has worked out ends with it. Most
-of a run's processor time is that every worker does the same again. Here they inherit it.
+of a run's processor time is that every worker does the same again. Here they inherit it, and a task
+that is nothing but templates has no worker.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import glob
+import importlib.util
 import marshal
 import os
+import struct
 import tempfile
 from types import CodeType
 from typing import Any
@@ -24,6 +28,16 @@ from ansible.plugins.strategy.linear import StrategyModule as Linear
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 LENGTH_BYTES = 4
+# What tasks do that need no host
+TEMPLATES_ALONE = {
+    f"{prefix}{name}"
+    for prefix in ("", "ansible.builtin.")
+    for name in (
+        "assert", "debug", "fail", "include_role", "include_tasks", "set_fact",
+        "validate_argument_spec",
+    )
+}  # fmt: skip
+HEAD_BYTES = 16  # of what Python keeps: a magic number, flags, time and size of the source
 
 
 class Compiled:
@@ -69,13 +83,36 @@ def collection_dirs() -> list[bytes]:
     return [os.fsencode(os.path.dirname(path)) for path in found]
 
 
+def compiled_file(source: Any, path: str, mode: str) -> Any:
+    """Do what `compile` does, with what Python keeps of a file that it compiled."""
+    kept = importlib.util.cache_from_source(path)
+    with contextlib.suppress(OSError, EOFError, ValueError), open(kept, "rb") as file:
+        head, code = file.read(HEAD_BYTES), file.read()
+        status = os.stat(path)
+        parts = (int(status.st_mtime), status.st_size)
+        if head == importlib.util.MAGIC_NUMBER + bytes(4) + struct.pack("<II", *parts):
+            return marshal.loads(code)  # noqa: S302 - Python wrote it
+    return compile(source, path, mode)
+
+
+def is_templates_alone(task: Any) -> bool:
+    """Whether a task reaches no host and waits for nothing."""
+    waits = task.until or task.retries or task.async_val or task.timeout
+    return task.action in TEMPLATES_ALONE and not waits
+
+
 compiled = Compiled()
 try:
+    import ansible.plugins.strategy as strategies
+    from ansible._internal._task import TaskContext
     from ansible._internal._templating._jinja_bits import (
         _TEMPLATE_OVERRIDE_FIELD_NAMES,
         AnsibleEnvironment,
         _TemplateCompileContext,
     )
+    from ansible.executor.process.worker import WorkerProcess
+    from ansible.executor.task_executor import TaskExecutor
+    from ansible.executor.task_result import _RawTaskResult
     from ansible.module_utils._internal._datatag import (
         AnsibleDatatagBase,
         _AnsibleTaggedInt,
@@ -96,6 +133,38 @@ else:
     # These never change.
     for kind in (AnsibleDatatagBase, _AnsibleTaggedInt, _AnsibleTaggedStr):
         kind.__deepcopy__ = lambda value, _memo: value
+
+    class Worker(WorkerProcess):  # type: ignore[misc]
+        """Works on a task in a process of its own, if there is anything to do but templates."""
+
+        def start(self) -> None:
+            if not is_templates_alone(self._task):
+                super().start()
+                return
+            try:
+                self._final_q.send_task_result(self.work_here())
+            except Exception:  # a worker says of each error what there is to say
+                super().start()
+
+        def run(self) -> None:
+            # As below, for what the play has become since.
+            gc.freeze()
+            super().run()
+
+        def work_here(self) -> Any:
+            """What a worker sends back, of copies of what it would change."""
+            task = self._task.copy(exclude_parent=True, exclude_tasks=True)
+            task._parent = self._task._parent
+            with TaskContext(task):
+                done = TaskExecutor(
+                    self._host, task, dict(self._task_vars), self._play_context, self._loader,
+                    self._shared_loader_obj, self._final_q, self._variable_manager,
+                ).run()  # fmt: skip
+                return _RawTaskResult(
+                    host=self._host, task=task, return_data=done, task_fields=task.dump_attrs()
+                )
+
+    strategies.WorkerProcess = Worker
 
 
 class Prepared(Linear):  # type: ignore[misc]
@@ -120,6 +189,9 @@ try:
     import ansible.collections.list
     import ansible_mitogen.affinity
     import ansible_mitogen.module_finder
+    import mitogen.core
+    import mitogen.master
+    import mitogen.minify
     from ansible_mitogen.strategy import StrategyMixin
 except ImportError:
     StrategyModule = Prepared
@@ -130,6 +202,12 @@ else:
 
     # For each kind of module Mitogen compiles all of Ansible's that it imports. Most are the same.
     ansible_mitogen.module_finder.compile = functools.cache(compile)
+
+    # To learn what they import it compiles all that it sends. Python has done so before.
+    mitogen.master.compile = compiled_file
+
+    # It takes the comments out of what it sends, which takes longer than to send them.
+    mitogen.minify.minimize_source = mitogen.core.to_text
 
     # For each module out of a collection it asks where all collections are.
     ansible.collections.list.list_collection_dirs = collection_dirs

@@ -204,6 +204,15 @@ def test_check_has_its_time_and_no_more(url: str, capsys: pytest.CaptureFixture[
     assert len(Handler.asked) > 1
 
 
+def test_checks_have_their_time_together(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {"name": "broken", "url": f"{url}/broken"}
+    started = time.monotonic()
+    found = rows(capsys, 2, broken, {"name": "late", "url": f"{url}/late"}, broken, broken)
+    assert time.monotonic() - started < 5
+    assert [row["ok"] for row in found] == [False, True, False, False]
+    assert Handler.asked.count("/late") == 2, "what holds is not asked again"
+
+
 def test_check_without_time_is_asked_once(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not rows(capsys, 0, {"name": "broken", "url": f"{url}/broken"})[0]["ok"]
     assert Handler.asked == ["/broken"]

@@ -22,10 +22,14 @@ def test_the_end_says_what_is_left_to_do_at_the_store(tmp_path: Path) -> None:
     target = tmp_path / "targets/node_exporter/gone.yml"
     target.parent.mkdir(parents=True)
     target.touch()
+    route = tmp_path / "routes/gone/forecaster.yml"
+    route.parent.mkdir(parents=True)
+    route.touch()
     inventory = tmp_path / "hosts.yml"
     hosts = {"gone": DEAD, "keeper": DEAD, "mon": {"ansible_connection": "local"}}
     groups: dict[str, Any] = {
         "monitoring": {"hosts": {"mon": {}}},
+        "gateway": {"hosts": {"mon": {}}},
         "backup_store": {"hosts": {"keeper": {}}},
     }
     # As who runs the tests: nothing of this machine is touched but the folders.
@@ -43,6 +47,8 @@ def test_the_end_says_what_is_left_to_do_at_the_store(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert not target.exists()
+    assert not route.parent.exists()
     last = " ".join(done.stdout.rpartition("PLAY [Say what is left to do]")[2].split())
     assert "The store keeper does not answer: it still lets gone in" in last
     assert "the next run of site.yml takes both away" in last
+    assert "mon still lead to gone until site.yml runs over them: site.yml --limit mon" in last

@@ -9,6 +9,7 @@ from typing import Any
 
 from testinfra.host import Host
 
+GATEWAYS = ("trixie", "bookworm")
 EMAIL = "admin@example.org"
 SECRET = "bG9va291dC10ZXN0LWtleS1vZi0zMi1ieXRlcyEhIQ=="  # noqa: S105
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/lookout"

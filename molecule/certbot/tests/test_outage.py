@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gateways import metrics, on_disk, on_the_wire, public, renew, serial
+from gateways import GATEWAYS, metrics, on_disk, on_the_wire, public, renew, serial
 from hosts import connect
 from play import changed_tasks, converge
 from testinfra.host import Host
-
-GATEWAYS = ("trixie", "bookworm")
 
 
 def gateways() -> Iterator[Host]:

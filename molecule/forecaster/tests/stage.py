@@ -89,11 +89,14 @@ def start_prometheus(host: Host) -> None:
 
 
 def wait_for_samples(host: Host, query: str) -> None:
-    assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 30), query
+    assert wait_for(lambda: prometheus(host, "query", query=query)["result"], 90), query
 
 
 def backfill(host: Host, command: str) -> None:
-    """Prometheus knows the samples that a command of the host prints, as if it had scraped them."""
+    """Prometheus knows the samples that a command of the host prints, as if it had scraped them.
+
+    What it had not yet written into a block, and is older than their newest, it forgets.
+    """
     host.check_output(f"cd /root && {command} > samples.txt")
     host.check_output("systemctl stop prometheus")
     host.check_output(

@@ -9,7 +9,7 @@ PLACES = "/etc /opt /usr/local /var/lib /var/log /run"
 # What Prometheus, the gateway and the backup know of it goes when the host goes.
 OTHERS = (
     "/etc/(prometheus|lookout/(routes|backup|registered)[^/]*)",
-    "/var/lib/(prometheus|systemd/timers|lookout/started_from)",
+    "/var/lib/(prometheus|lookout/started_from)",
 )
 
 

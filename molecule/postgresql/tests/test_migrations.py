@@ -93,11 +93,11 @@ def test_a_new_one_is_foreseen_and_then_applied(database: Database, folder: Path
     assert changed == [TASK]
     assert "0003_three.sql" in recorded(database)
     assert run(database, folder)[2] == []
-    # Without the file the record does not fit: it goes as it came, for the tests after this one.
+    # Without the file the record does not fit: it goes as it came, for the tests after this one,
+    # which see each change of a run.
     code, said, _ = run(database, FILES)
     assert code != 0
     assert "0003_three.sql was applied, and its file is gone" in said
     database.ask(
         "drop table three; delete from lookout.migrations where name = '0003_three.sql'", "spots"
     )
-    assert run(database, FILES)[2] == []

@@ -159,7 +159,7 @@ class Api:
 @pytest.fixture
 def api(options: ForecasterOptions, tmp_path: Path) -> Api:
     registry, clock = CollectorRegistry(), [float(NOW)]
-    held, _, token = slots.create(TokenSet(), "robot", ("read", "train"), NOW + 9e6, NOW)
+    held, _, token = slots.create(TokenSet(()), "robot", ("read", "train"), NOW + 9e6, NOW)
     held, _, reader = slots.create(held, "grafana", ("read",), NOW + 9e6, NOW)
     storage.write(options.api.tokens, held)
     gate = Gate(options.api.tokens, tmp_path / "state/used.json", registry, lambda: clock[0])

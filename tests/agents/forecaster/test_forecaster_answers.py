@@ -96,6 +96,8 @@ def test_a_vector_is_a_series_of_one_point() -> None:
         (whole([]) + b" " * 400_000, "its end does not come"),
         (whole([{"metric": {"a": "x" * 5_000_000}, "values": []}]), "longer than any"),
         (whole([{"metric": {}, "values": [[1]]}]), "no time and value"),
+        (whole([{"metric": {"a": "\ud800"}, "values": []}]), "label that is no text"),
+        (whole([{"metric": {"a": 1}, "values": []}]), "label that is no text"),
         (b'{"data":{"result":[', "cut"),
         (b"\xff\xfe", "UTF-8"),
     ],

@@ -226,9 +226,18 @@ def test_a_disk_that_takes_nothing_is_said(api: Api, options: ForecasterOptions)
     assert (answer.status, answer.headers["retry-after"]) == (503, "60")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/series/", "/metrics/", "/api/v1/train/"])
+def test_nobody_is_led_elsewhere(api: Api, path: str) -> None:
+    """With a token, past the path that the gateway has for this API."""
+    answer = api(path)
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_methods_that_a_path_has_not_are_refused(site: list[str], api: Api) -> None:
     answer = api("/api/v1/series", "POST")
     assert (answer.status, {*answer.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
+    answer = api("/api/v1/train", "DELETE")
+    assert (answer.status, {*answer.headers["allow"].split(", ")}) == (405, {"GET", "HEAD", "POST"})
     assert answer.headers["content-type"] == "application/problem+json"
     assert api("/api/v1/nowhere").status == 404
 

@@ -86,6 +86,20 @@ def test_series_of_one_target_are_refused(prometheus: FakePrometheus) -> None:
     assert "name more labels" in next(iter(found.refused.values()))
 
 
+def test_metrics_of_the_same_labels_are_not_read_as_one(prometheus: FakePrometheus) -> None:
+    names = [({"__name__": name, "instance": "a"}, daily) for name in ("load", "other", "third")]
+    prometheus.series["load"] = [*names, ({"__name__": "load", "instance": "b"}, daily)]
+    found = collect(client(prometheus), "load", WANTED, end=END, seconds=DAY, most=50)
+    assert [(one.target, len(samples.times)) for one, samples in found.series.items()] == [
+        ("b", 288)
+    ]
+    ((identity, reason),) = found.refused.items()
+    assert (identity.target, "several metrics" in reason) == ("a", True)
+    prometheus.series["load"].pop()
+    found = collect(client(prometheus), "load", WANTED, end=END, seconds=DAY, most=50)
+    assert (found.series, len(found.refused)) == ({}, 1)
+
+
 def test_nothing_is_no_error(prometheus: FakePrometheus) -> None:
     found = collect(client(prometheus), "load", WANTED, end=END, seconds=28 * DAY, most=50)
     assert (found.series, len(prometheus.asked)) == ({}, 1)

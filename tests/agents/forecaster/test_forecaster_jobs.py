@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from lookout.forecaster import training
 from lookout.forecaster.__main__ import PROGRAM, serve
 from lookout.forecaster.book import Book
 from lookout.forecaster.files import files
+from lookout.forecaster.jobs import forecast as forecast_module
 from lookout.forecaster.jobs import train as train_module
 from lookout.forecaster.jobs.asked import train_asked
 from lookout.forecaster.jobs.forecast import Run
@@ -56,6 +61,11 @@ def records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     assert pages is not None
     read = [pages.read(one) for one in pages.ids()]
     return {(one["series"], one["target"]): one for one in read if one}
+
+
+def sample(path: Path, name: str) -> float:
+    (value,) = re.findall(rf"^lookout_forecast_{name} (.*)$", path.read_text(), re.MULTILINE)
+    return float(value)
 
 
 def test_a_night_and_a_run(site: FakePrometheus, options: ForecasterOptions) -> None:
@@ -150,6 +160,23 @@ def test_a_series_that_is_no_good_is_refused_and_the_others_go_on(
     )
 
 
+def test_two_series_of_one_target_are_told_as_one(
+    site: FakePrometheus, options: ForecasterOptions, api: Api
+) -> None:
+    """Two samples of the same labels are an error to whoever scrapes them."""
+    site.series["used"] = [
+        ({"instance": "a", "mountpoint": "/", "device": device}, daily) for device in "xyz"
+    ]
+    trained(options)
+    assert ran(options)
+    told = [line.rpartition(" ")[0] for line in api("/metrics").text.splitlines()]
+    assert len({*told}) == len(told)
+    name = '{host="a",series="disk",target="a /"}'
+    text = files(options).trainings_told.read_text()
+    assert f"lookout_forecast_series_refused{name} 1.0" in text
+    assert f"lookout_forecast_skilled{name} 1.0" in text
+
+
 def test_a_constant_series_is_forecast_without_skill(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:
@@ -184,6 +211,29 @@ def test_a_training_that_fails_costs_no_model(
     assert sum(after[name] == before[name] for name in before) == 2
     assert ran(options, NOW + DAY)
     assert records(files(options).forecasts)["disk", "a /"]["state"] == "forecast"
+
+
+def test_a_first_training_that_fails_is_told(
+    site: FakePrometheus, options: ForecasterOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a counter that begins with one failure nobody sees an increase."""
+
+    def fails(_: Any) -> Any:
+        raise ZeroDivisionError("nought")
+
+    told, name = files(options).trainings_told, '{host="b",series="load",target="b"}'
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "train", fails)
+        assert trained(options).failed == 4
+    assert f"lookout_forecast_training_failed{name} 1.0" in told.read_text()
+    assert trained(options).trained == 4
+    assert f"lookout_forecast_training_failed{name} 0.0" in told.read_text()
+    site.fails = (503, b"no")
+    trained(options)
+    assert f"lookout_forecast_training_failed{name} 0.0" in told.read_text(), "the query is told of"
+    assert f"lookout_forecast_training_failures_total{name} 2.0" in told.read_text()
+    load = records(files(options).trainings)["load", "b"]
+    assert (load["state"], load["failures"]) == ("unanswered", 2)
 
 
 def test_a_worse_model_is_not_taken(
@@ -224,6 +274,36 @@ def test_a_prometheus_that_is_gone_is_told(
     site.fails = None
     assert ran(options, NOW + 600)
     assert records(files(options).forecasts)["load", "a"]["state"] == "forecast"
+
+
+def test_what_has_never_worked_is_as_old_as_its_first_attempt(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """Not half a century, which would be told at once: on a new site, or after a boot."""
+    began = time.time()
+    site.fails = (503, b"no")
+    for after in (0, 300):
+        assert not ran(options, NOW + after)
+        assert trained(options, NOW + after).answered == 0
+    runs, told = files(options).run_told, files(options).trainings_told
+    assert sample(runs, "last_run_timestamp_seconds") == NOW
+    first = sample(told, "last_training_success_timestamp_seconds")
+    assert began <= first <= time.time()
+    site.fails = None
+    site.series.clear()
+    assert trained(options).answered == 2
+    assert sample(told, "last_training_success_timestamp_seconds") == first
+
+
+def test_where_nothing_is_to_be_forecast_nothing_is_amiss(options: ForecasterOptions) -> None:
+    nothing = replace(options, series={})
+    for after in (0, 300):
+        began = time.time()
+        trained(nothing, NOW + after)
+        assert ran(nothing, NOW + after)
+        assert sample(files(options).run_told, "last_run_timestamp_seconds") == NOW + after
+        told = files(options).trainings_told
+        assert sample(told, "last_training_success_timestamp_seconds") >= began
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 1}', b"\xff" * 9])
@@ -267,6 +347,36 @@ def test_what_is_new_is_trained_within_minutes(
     assert train_asked(options, Prometheus(options.source), requests) == 0
 
 
+def test_what_comes_back_is_told_how_good_it_is_within_minutes(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """A host that was off at night has its models, and the results of its trainings no more."""
+    trained(options)
+    away = site.series.pop("used")
+    trained(options)
+    site.series["used"] = away
+    assert ran(options)
+    requests, told = Requests(files(options).requests), files(options).trainings_told
+    (asked,) = requests.unfinished()
+    assert asked.series == ("disk",)
+    name = 'lookout_forecast_skilled{host="a",series="disk",target="a /var"}'
+    assert name not in told.read_text()
+    assert train_asked(options, Prometheus(options.source), requests) == 0
+    assert name in told.read_text()
+
+
+def test_after_a_clock_that_was_wrong_what_is_new_is_trained(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    requests = Requests(files(options).requests)
+    assert ran(options, NOW + 365 * DAY)
+    (ahead,) = requests.unfinished()
+    requests.become([ahead], state="done")
+    assert ran(options)
+    (asked,) = requests.unfinished()
+    assert asked.asked == NOW
+
+
 def test_a_training_that_was_ended_is_not_asked_for_ever(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:
@@ -298,6 +408,37 @@ def test_what_was_taken_out_of_the_configuration_is_gone(
     trained(less, NOW + 40 * DAY)
     assert {name for name, _ in records(files(options).trainings)} == {"load"}
     assert len([*options.models_directory.iterdir()]) == 4, "for a month it may come back"
+
+
+def test_a_clock_that_jumped_costs_no_model(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """A timer is started at once by a clock that jumps, and nothing was measured then."""
+    trained(options)
+    held, known = {path.name for path in options.models_directory.iterdir()}, dict(site.series)
+    ahead = time.time() + 200 * DAY
+    site.series.clear()
+    assert trained(options, ahead).answered == 2
+    assert {path.name for path in options.models_directory.iterdir()} == held
+    site.series.update(known)
+    assert trained(options, ahead, only=["load"]).trained == 2
+    assert {path.name for path in options.models_directory.iterdir()} == held
+    assert ran(options)
+    assert {one["state"] for one in records(files(options).forecasts).values()} == {"forecast"}
+
+
+def test_a_model_is_forgotten_when_its_series_is_gone_for_a_month(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    trained(options)
+    del site.series["used"]
+    trained(options)
+    assert len([*options.models_directory.iterdir()]) == 4
+    long_ago = time.time() - 31 * DAY
+    for path in options.models_directory.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    trained(options, time.time())
+    assert len([*options.models_directory.iterdir()]) == 2
 
 
 def test_the_program_does_each_of_its_verbs(
@@ -338,6 +479,22 @@ def test_a_disk_that_takes_nothing_leaves_what_there_was(
     with pytest.raises(OSError, match="No such file"):
         _ = trained(full) if folder == "state_directory" else ran(full)
     assert {path: path.read_bytes() for path in files_below(options)} == before
+
+
+def test_a_disk_that_takes_a_part_makes_no_old_forecast_look_new(
+    site: FakePrometheus, options: ForecasterOptions, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        if path == files(options).forecasts_told:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    trained(options)
+    ran(options)
+    api.clock[0] = NOW + 3600
+    monkeypatch.setattr(forecast_module, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        ran(options, NOW + 3600)
+    assert "lookout_forecast_value{" not in api("/metrics").text
 
 
 def files_below(options: ForecasterOptions) -> list[Path]:

@@ -41,6 +41,7 @@ def test_a_mistake_is_named(series: str, says: str) -> None:
     ("source", "says"),
     [
         ("{url: prometheus}", "must be an address"),
+        ("{url: 'https://me:secret@a/b@c'}", "has no user and password in it"),
         ("{certificate: /c}", "needs key"),
         ("{url: 'http://a', certificate: /c, key: /k}", "with https alone"),
         ("{user: me}", "needs password_credential"),

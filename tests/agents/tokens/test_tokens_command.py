@@ -82,6 +82,26 @@ def test_a_token_that_is_not_kept_is_not_handed_over(
     assert not (tmp_path / "token").exists()
 
 
+def test_a_rotation_that_was_killed_is_made_again(
+    call: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token lies there and is none; the next one takes its place, and ends nothing in use."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    _, used, _ = call("create", "robot")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            call("rotate", "robot", "--output", str(tmp_path / "token"))
+    for _ in range(2):
+        assert call("rotate", "robot", "--output", str(tmp_path / "token"))[0] == 0
+        held = storage.read(call.file)
+        new = slots.find(held, (tmp_path / "token").read_text().strip())
+        assert held.tokens == (slots.find(held, used.strip()), new)
+
+
 def test_a_broken_file_is_left_as_it_is(call: Called) -> None:
     call.file.write_text("{")
     status, _, said = call("create", "robot")

@@ -25,7 +25,9 @@ class Bed:
         self.file, self.used = folder / "tokens.json", folder / "used.json"
         self.now = NOW
         self.registry = CollectorRegistry()
-        held, self.slot, self.token = slots.create(TokenSet(), "grafana", ("read",), NOW + 9e6, NOW)
+        held, self.slot, self.token = slots.create(
+            TokenSet(()), "grafana", ("read",), NOW + 9e6, NOW
+        )
         storage.write(self.file, held)
         self.gate = self.again()
 
@@ -80,18 +82,44 @@ def test_a_new_token_that_nobody_uses_takes_over_in_time(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize(
-    "torn", ["tokens: null", "{", '{"tokens": [{"id": 1}]}', "\x00", "[]", "\udcff"]
+    "torn",
+    ["", "# torn\n", "{}", "tokens: null", "{", '{"tokens": [{"id": 1}]}', "\x00", "[]", "\udcff"],
 )
 def test_a_broken_file_keeps_the_former_tokens(bed: Bed, torn: str) -> None:
     whole = bed.file.read_text()
     bed.file.write_bytes(torn.encode("utf-8", "surrogateescape"))
     assert bed.reason(bed.token) == ""
     assert bed.metric("lookout_api_token_file_whole") == 0
-    storage.write(bed.file, TokenSet())
+    storage.write(bed.file, TokenSet(()))
     assert bed.reason(bed.token) == "unknown"
     bed.file.write_text(whole)
     assert bed.reason(bed.token) == ""
     assert bed.metric("lookout_api_token_file_whole") == 1
+
+
+def test_a_change_that_keeps_size_and_date_is_seen(bed: Bed) -> None:
+    """Of a copy with its date; and of owner or mode, by which a file may be read again."""
+    assert bed.reason(bed.token) == ""
+    about, text = bed.file.stat(), bed.file.read_text()
+    bed.file.write_text(text.replace("grafana", "grafanb"))
+    os.utime(bed.file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    answer = bed.gate.ask(bed.token, "read", "192.0.2.1")
+    assert isinstance(answer, Slot)
+    assert answer.client == "grafanb"
+
+
+def test_who_has_ended_stays_so_when_its_successor_is_revoked(bed: Bed) -> None:
+    new = bed.rotate()
+    assert bed.reason(new) == ""
+    bed.now += 60
+    assert bed.reason(bed.token) == "ended"
+    held, _ = slots.revoke(storage.read(bed.file), new.split("_")[1])
+    held, _, other = slots.create(held, "robot", ("read",), NOW + 9e6, bed.now)
+    storage.write(bed.file, held)
+    assert bed.reason(other) == "", "which is noted"
+    assert bed.reason(bed.token) == "ended"
+    bed.gate = bed.again()
+    assert bed.reason(bed.token) == "ended"
 
 
 def test_a_file_that_is_gone_revokes_nothing(bed: Bed) -> None:

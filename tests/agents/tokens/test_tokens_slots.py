@@ -14,7 +14,7 @@ NOW = 1_700_000_000.0
 
 
 def made(client: str = "grafana", days: float = 90) -> tuple[TokenSet, Slot, str]:
-    return slots.create(TokenSet(), client, ("read",), NOW + days * DAY_SECONDS, NOW)
+    return slots.create(TokenSet(()), client, ("read",), NOW + days * DAY_SECONDS, NOW)
 
 
 def test_a_token_is_found_by_itself_alone() -> None:
@@ -47,9 +47,20 @@ def test_the_former_one_ends_when_the_new_one_is_used() -> None:
 def test_a_second_rotation_leaves_two() -> None:
     held, old, _ = made()
     held, second, _ = slots.rotate(held, "grafana", 24 * HOUR_SECONDS, NOW, {})
-    held, third, _ = slots.rotate(held, "grafana", 24 * HOUR_SECONDS, NOW + 1, {})
+    used = {old.id: NOW, second.id: NOW + 1}
+    held, third, _ = slots.rotate(held, "grafana", 24 * HOUR_SECONDS, NOW + 2, used)
     assert [one.id for one in held.tokens] == [second.id, third.id]
-    assert old.id not in {one.id for one in held.tokens}
+
+
+def test_a_second_rotation_before_the_first_is_used_leaves_the_one_in_use() -> None:
+    """Of which the token was lost: whoever runs the client cannot have it yet."""
+    held, old, _ = made()
+    for hours in range(3):
+        now = NOW + hours * HOUR_SECONDS
+        held, new, _ = slots.rotate(held, "grafana", 24 * HOUR_SECONDS, now, {old.id: NOW})
+        assert [one.id for one in held.tokens] == [old.id, new.id]
+        assert held.tokens[0].state(now + 24 * HOUR_SECONDS - 1, {old.id: NOW}) == "replaced"
+        assert held.tokens[0].state(now + 24 * HOUR_SECONDS, {old.id: NOW}) == "ended"
 
 
 def test_an_expired_token_is_not_rotated() -> None:

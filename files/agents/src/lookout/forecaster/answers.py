@@ -117,7 +117,7 @@ def samples(one: Any) -> Samples:
         points = [one["value"]] if "value" in one else []
     if not isinstance(labels, dict) or not isinstance(points, list):
         raise AnswerError("holds something that is no series")
-    if not all(isinstance(value, str) for value in labels.values()):
+    if not all(map(is_text, labels.values())):
         raise AnswerError("holds a label that is no text")
     try:
         times = array("d", [float(at) for at, _ in points])
@@ -125,6 +125,17 @@ def samples(one: Any) -> Samples:
     except (TypeError, ValueError, OverflowError):
         raise AnswerError("holds a point that is no time and value") from None
     return Samples(labels, times, values)
+
+
+def is_text(value: Any) -> bool:
+    """Whether it can be written again: JSON can name half of a character, which UTF-8 has not."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def judged(text: str) -> tuple[str, ...]:

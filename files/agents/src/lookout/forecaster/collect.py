@@ -64,14 +64,14 @@ def collect(
                 identity = identify(name, samples.labels, wanted.labels)
                 if until == end:
                     choose(collected, chosen, identity, samples, most)
-                elif identity.id in chosen:
+                elif chosen.get(identity.id) in collected.series:
                     parts.append((chosen[identity.id], samples))
             collected.warnings = collected.warnings or answer.warnings
         for identity, samples in parts:
             held = collected.series[identity]
             held.times.extend(samples.times)
             held.values.extend(samples.values)
-        if not chosen:
+        if not collected.series:
             break
     for warning in collected.warnings:
         LOG.warning("%s: Prometheus warns: %s", name, warning)
@@ -91,6 +91,13 @@ def choose(
     most: int,
 ) -> None:
     """Take a series of the newest piece, or count it."""
+    if identity.id in chosen:
+        # Nothing but __name__ differs: they would be read as one.
+        collected.series.pop(identity, None)
+        collected.refused[identity] = (
+            "the query returns several metrics of the same labels: take one of them"
+        )
+        return
     twice = any(other.target == identity.target for other in chosen.values())
     if twice and len(collected.refused) < most:
         collected.refused[identity] = (

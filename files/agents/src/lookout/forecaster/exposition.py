@@ -117,6 +117,10 @@ def of_run(head: Record, queries: Record, count: int) -> bytes:
 
 def of_training(head: Record, records: list[Record]) -> bytes:
     """The samples of the models, and of the training that made them."""
+    refused = {(*named(record),) for record in records if record["state"] == "refused"}
+    # What is refused as its target is another one's too has the same labels, which come once.
+    first = sorted(records, key=lambda record: record["state"] == "refused")
+    records = [*{(*named(record),): record for record in reversed(first)}.values()]
     models = [record for record in records if record["model"]]
 
     def inside(field: str) -> list[Row]:
@@ -143,13 +147,16 @@ def of_training(head: Record, records: list[Record]) -> bytes:
         gauge("training_duration_seconds", "How long the last training of the series took.",
               [(named(record), record["duration_seconds"]) for record in records], *SERIES),
         gauge("series_refused", "Whether the series is not forecast; the API says why.",
-              [(named(record), float(record["state"] == "refused")) for record in records],
+              [(named(record), float((*named(record),) in refused)) for record in records],
               *SERIES),
+        gauge("training_failed", "Whether the last training failed of a series that could be read.",
+              [(named(record), float(record["state"] == "failed")) for record in records], *SERIES),
         failures,
         gauge("last_training_timestamp_seconds", "When a training ended last.",
               [([], head["ended"])]),
         gauge("last_training_success_timestamp_seconds",
-              "When a training ended last that had something to train.", [([], head["succeeded"])]),
+              "When a training ended last that had something to train; before one did, when the"
+              " first began.", [([], head["succeeded"] or head["since"])]),
         gauge("last_training_duration_seconds", "How long it took.",
               [([], head["ended"] - head["started"])]),
     ])  # fmt: skip

@@ -40,6 +40,9 @@ class Source:
         """What no single field shows."""
         if (self.certificate is None) != (self.key is None):
             yield "certificate: needs key, and key needs it"
+        if re.match(r"https?://[^/]*@", self.url):
+            # The address is in the log, and in what the API says of a query without an answer.
+            yield "url: has no user and password in it: say user and password_credential"
         if bool(self.user) != bool(self.password_credential):
             yield "user: needs password_credential, and that needs a user"
         if self.certificate and not self.url.startswith("https:"):

@@ -52,7 +52,7 @@ class Gate:
     ) -> None:
         self._path, self._used_path, self._clock = path, used, clock
         self._lock = threading.Lock()
-        self._held = TokenSet()
+        self._held = TokenSet(())
         self._seen: tuple[int, ...] | None = None
         self._used = storage.read_used(used)
         self._failed: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -115,8 +115,8 @@ class Gate:
         if slot.id in self._used:
             return
         self._used[slot.id] = now
-        # What is gone from the file needs no note any more.
-        known = {one.id for one in self._held.tokens}
+        # What is gone from the file needs no note any more, unless it is what another one ended by.
+        known = {name for one in self._held.tokens for name in (one.id, one.successor)}
         self._used = {name: at for name, at in self._used.items() if name in known}
         try:
             storage.write_used(self._used_path, self._used)
@@ -162,4 +162,5 @@ class Gate:
             about = self._path.stat()
         except OSError:
             return ()
-        return about.st_ino, about.st_mtime_ns, about.st_size
+        # The time of change too: a file may get right by another owner or mode.
+        return about.st_ino, about.st_mtime_ns, about.st_ctime_ns, about.st_size

@@ -60,7 +60,8 @@ class Slot:
 class TokenSet:
     """All tokens of an API."""
 
-    tokens: tuple[Slot, ...] = ()
+    # Not left out in a file: an empty one would end them all.
+    tokens: tuple[Slot, ...]
 
     def problems(self) -> Iterator[str]:
         """What no single token shows."""
@@ -109,13 +110,16 @@ def rotate(
 ) -> tuple[TokenSet, Slot, str]:
     """Another set in which a client has a new token, which lasts as long as the former one did.
 
-    The former one ends soon after the new one is first used, or after `grace_seconds`. One that
-    was replaced before ends at once: two are valid at a time, never three.
+    The former one ends soon after the new one is first used, or after `grace_seconds`. Two are
+    valid at a time, never three: of two before, the one in use stays, and the other ends at once.
     """
     valid = _valid(held, client, now, used)
     if not valid:
         raise TokenError(f"{client} has no valid token: create one")
-    former = max(valid, key=lambda slot: (slot.ends is None, slot.created))
+    newest = max(valid, key=lambda slot: (slot.ends is None, slot.created))
+    # A new one that nobody has used yet was lost on its way, and nobody misses it.
+    in_use = [slot for slot in valid if slot.successor == newest.id and newest.id not in used]
+    former = in_use[0] if in_use else newest
     lifetime = former.expires - former.created
     slot, token = _new(held, client, former.scopes, now + lifetime, now)
     ended = replace(former, ends=now + max(grace_seconds, 0), successor=slot.id)

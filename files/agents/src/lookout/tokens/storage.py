@@ -17,7 +17,7 @@ FILE_MODE = 0o640
 def read(path: Path) -> TokenSet:
     """The tokens. A file that is not there has none. Raises ConfigError."""
     if not path.exists():
-        return TokenSet()
+        return TokenSet(())
     return config.load(TokenSet, path)
 
 

@@ -51,6 +51,9 @@ class Run:
             left -= self._query(name, wanted, max(0, left))
         self._write(time.monotonic() - began)
         self._ask_for_training()
+        return self._answered()
+
+    def _answered(self) -> bool:
         return not self._queries or not all(one["failed"] for one in self._queries.values())
 
     def _query(self, name: str, wanted: SeriesOptions, left: int) -> int:
@@ -129,9 +132,8 @@ class Run:
 
     def _write(self, duration: float) -> None:
         pages = Book(self._files.forecasts).pages()
-        worked = pages.head["worked"] if pages else 0.0
-        if any(not one["failed"] for one in self._queries.values()):
-            worked = self._now
+        # After a boot nothing is known of runs before: the time without one begins now.
+        worked = pages.head["worked"] if pages and not self._answered() else self._now
         head = {
             "made": self._now,
             "worked": worked,
@@ -142,23 +144,27 @@ class Run:
             ],
         }
         told = [one for one in self._summaries if one["state"] == "forecast"]
-        write(self._files.forecasts, head, self._entries)
+        # Before the book: Prometheus is told of forecasts for as long as that one is fresh, and
+        # a disk that is full in between leaves none that look newer than they are.
         write_atomically(self._files.forecasts_told, exposition.of_forecasts(told), 0o640)
+        write(self._files.forecasts, head, self._entries)
         run_told = exposition.of_run(head, self._queries, len(told))
         write_atomically(self._files.run_told, run_told, 0o640)
         LOG.info("%d of %d series are forecast", len(told), len(self._summaries))
 
     def _ask_for_training(self) -> None:
         """What no training has seen need not wait for the night."""
+        # Nor what the last one did not see, and has its model still: how good that is, is told no
+        # more, and no bound without it.
         names = {
             one["series"]
             for one in self._summaries
-            if one["state"] == "untrained"
-            and self._trainings.get(one["id"], {}).get("state") != "failed"
+            if (known := self._trainings.get(one["id"])) is None
+            or (one["state"] == "untrained" and known["state"] != "failed")
         }
         requests = Requests(self._files.requests)
         lately = any(
-            request.client == ITSELF and request.asked > self._now - ASKS_SECONDS
+            request.client == ITSELF and abs(self._now - request.asked) < ASKS_SECONDS
             for request in requests.all()
         )
         if not names or lately:

@@ -14,7 +14,7 @@ from lookout.forecaster.book import Book, Entry, write
 from lookout.forecaster.collect import collect
 from lookout.forecaster.files import Files, files
 from lookout.forecaster.identity import Identity
-from lookout.forecaster.jobs.shelf import Shelf
+from lookout.forecaster.jobs.shelf import FORGET_SECONDS, Shelf
 from lookout.forecaster.model import Model
 from lookout.forecaster.options import DAY_SECONDS, ForecasterOptions, SeriesOptions
 from lookout.forecaster.prometheus import Prometheus, SourceError
@@ -73,7 +73,10 @@ class Training:
             left = max(0, left - len(made))
             records += made
         self._write(records, started)
-        self._shelf.prune({record["id"] for record in records}, self._now)
+        # One that began after a month without any may have a clock that jumped, or a Prometheus
+        # that has nothing yet: what it does not see may be there.
+        if not only and self._now - self._head.get("ended", 0.0) < FORGET_SECONDS:
+            self._shelf.prune({record["id"] for record in records}, self._now)
         LOG.info("%s", self.outcome)
         return self.outcome
 
@@ -87,7 +90,7 @@ class Training:
             LOG.error("%s is not trained: %s", name, error)
             self.outcome.queries_failed.append(name)
             return [
-                self._failed(record, f"its query had no answer: {error}")
+                self._failed(record, f"its query had no answer: {error}", "unanswered")
                 for record in self._former.values()
                 if record["series"] == name
             ]
@@ -166,20 +169,21 @@ class Training:
         record.update(state="refused", reason=reason)
         return record
 
-    def _failed(self, record: Record, reason: str) -> Record:
+    def _failed(self, record: Record, reason: str, state: str = "failed") -> Record:
         LOG.error("%s %s: no new model: %s", record["series"], record["target"], reason)
         self.outcome.failed += 1
-        record.update(state="failed", reason=reason)
+        record.update(state=state, reason=reason)
         record["failures"] += 1
         return record
 
     def _write(self, records: list[Record], started: float) -> None:
         outcome, ended = self.outcome, time.time()
         # A query that is wrong is told by itself, every five minutes.
-        well = outcome.trained + outcome.kept + outcome.refused > 0
+        well = outcome.trained + outcome.kept + outcome.refused > 0 or not self._options.series
         head = {
             "started": started,
             "ended": ended,
+            "since": self._head.get("since", started),
             "succeeded": ended if well else self._head.get("succeeded", 0.0),
         }
         entries = (Entry(record["id"], record["series"], [record]) for record in records)

@@ -45,8 +45,8 @@ class Api:
             Route(f"{base}/anomalies", self.anomalies),
             Route(f"{base}/models", self.models),
             Route(f"{base}/models/{{id}}", self.model),
-            Route(f"{base}/train", self.trainings, methods=["GET"]),
-            Route(f"{base}/train", self.train, methods=["POST"]),
+            # One route: of two, only the methods of the first are told to who asks with a third.
+            Route(f"{base}/train", self.asked_for, methods=["GET", "POST"]),
             Route(f"{base}/train/{{id}}", self.training),
         ]
 
@@ -136,6 +136,13 @@ class Api:
         if name is not None and name not in self._options.series:
             raise HTTPException(404, "no series has this name")
         return name
+
+    async def asked_for(self, request: Request) -> Response:
+        """Trainings that were asked for, or another one."""
+        if request.method == "POST":
+            return await self.train(request)
+        listed: Response = await run_in_threadpool(self.trainings, request)
+        return listed
 
     def trainings(self, request: Request) -> Response:
         """Trainings that were asked for, the newest first."""

@@ -56,4 +56,6 @@ def application(
         routes=[Route("/metrics", metrics), Route("/api/v1/health", health), *api.routes()],
         exception_handlers={HTTPException: wrong, Exception: wrong},
     )
+    # A redirect would leave out the gateway's path, and lead the client with its token elsewhere.
+    app.router.redirect_slashes = False
     return counted(secured(guarded(app, gate)), registry)

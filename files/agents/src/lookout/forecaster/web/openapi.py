@@ -70,7 +70,7 @@ SCHEMAS: Schema = {
     ),
     "Model": thing(
         **ABOUT,
-        state=one_of("trained", "kept", "refused", "failed"),
+        state=one_of("trained", "kept", "refused", "failed", "unanswered"),
         reason=TEXT,
         trained=NUMBER,
         duration_seconds=NUMBER,
