@@ -1,4 +1,4 @@
-"""A robot leaves, one that answers and one that does not; the site has nothing of them registered."""
+"""A robot leaves, one that answers and one that does not; nothing of them stays registered."""
 
 from __future__ import annotations
 
