@@ -5,7 +5,8 @@ seeds; B is of another kind. Flights and weather are real (tests/forecast_real.p
 chosen on those three. The history of each series is forecast once, a day ahead, and compared with
 the day that came. Anomalies are looked for as in service: train on the days before, judge the next,
 for each of the last days. In real series they are injected, and what truly was unusual (a storm, a
-holiday) counts as a false alarm.
+holiday) counts as a false alarm. What was recorded of a machine (tests/forecast_recorded.py) has no
+season, and no anomalies are injected there: all that are found count as false.
 
 - MASE: mean absolute error in units of the seasonal naive error within the history, mean of series.
 - Precision: of flagged slots (and of episodes: flags less than an hour apart) that are within three
@@ -27,9 +28,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,45 +44,26 @@ from lookout.forecaster.model import Forecast, Model, Seen, forecast, look  # no
 from lookout.forecaster.series import Floats, Refused, Series, Settings, on_grid, prepare  # noqa: E402
 from lookout.forecaster.training import train  # noqa: E402
 from tests.bench_forecast_disks import measure_disks  # noqa: E402
+from tests.bench_forecast_kinds import KINDS  # noqa: E402
 from tests.bench_forecast_report import ALERT_SECONDS, Tally, report  # noqa: E402
 from tests.bench_forecast_rivals import known, mstl, predict_linear  # noqa: E402
-from tests.forecast_real import PACKAGE, REAL, disturbed, folder, real, windows  # noqa: E402
-from tests.forecast_series import DAY_SECONDS, MEASURED, Generated, daily, weekly  # noqa: E402
+from tests.forecast_real import PACKAGE  # noqa: E402
+from tests.forecast_series import MEASURED, Generated  # noqa: E402
 
 REQUIREMENTS = "tests/bench_forecast_requirements.txt"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Of series: what makes one by its seed, and the one in which anomalies are looked for."""
-
-    forecast: Callable[[int], Generated]
-    watched: Callable[[int], Generated]
-    first_day: int
-    real: str = ""
-
-    def seeds(self, count: int) -> range:
-        """Which ones there are, up to a number."""
-        return range(min(count, len(windows(self.real)))) if self.real else MEASURED[:count]
-
-
-KINDS = {
-    "generator A": Kind(daily, daily, 10),
-    "generator B": Kind(weekly, weekly, 21),
-    **{name: Kind(partial(real, name), partial(disturbed, name), 21, name) for name in REAL},
-}
 MSTL_EVERY = 25
 WATCH_EVERY = 3
 NEAR_EVENT = 3
 
 
 def a_day(series: Generated) -> int:
-    return DAY_SECONDS // series.step_seconds
+    """The slots of one; of what was recorded, of a season."""
+    return series.season_seconds // series.step_seconds
 
 
 def ready(series: Generated, slots: int) -> Series | Refused:
     """As prepared when the first `slots` of it were there."""
-    settings = Settings(series.step_seconds)
+    settings = Settings(series.step_seconds, series.season_seconds)
     now = series.times[0] + slots * series.step_seconds
     return prepare(series.times[:slots], series.history[:slots], settings, now)
 
@@ -218,14 +197,14 @@ def run_mstl(kind: str, count: int) -> tuple[Tally, list[float]] | None:
 def measure(count: int = len(MEASURED)) -> None:
     """Print all kinds side by side; each runs in a process of its own."""
     for kind, made in KINDS.items():
-        if made.real and folder() is None:
+        if not made.there():
             print(f"{kind}: left out, {PACKAGE} is not installed (pip install -r {REQUIREMENTS})")
             continue
         argv = [sys.executable, __file__, kind, str(count)]
         done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=3000)
         tally = Tally(**json.loads(done.stdout))
         tally.counts = Counter(tally.counts)
-        report(kind, tally)
+        report(kind, tally, made.ahead)
         rival = run_mstl(kind, count)
         if rival is None:
             print(f"MSTL: left out, statsforecast is not installed (pip install -r {REQUIREMENTS})")

@@ -25,13 +25,13 @@ class Tally:
     pss_kb: int = 0
 
 
-def report(kind: str, tally: Tally) -> None:
-    """What one generator gave."""
+def report(kind: str, tally: Tally, ahead: tuple[str, str]) -> None:
+    """What one kind gave, a quarter of a season ahead and a whole one."""
     count, counts = len(tally.ratios), tally.counts
     means: dict[str, Any] = {name: np.mean(found, axis=0) for name, found in tally.errors.items()}
     naive, oracle = means["seasonal naive"], means.get("oracle")
     against = ", of the oracle's" if oracle is not None else ""
-    print(f"{kind}, {count} series: MASE 6 h and 24 h ahead, of naive's{against}")
+    print(f"{kind}, {count} series: MASE {' and '.join(ahead)} ahead, of naive's{against}")
     for name, (near, whole) in means.items():
         line = (
             f"  {name:18} {near:6.3f} {whole:6.3f}   {near / naive[0]:6.3f} {whole / naive[1]:6.3f}"

@@ -49,6 +49,7 @@ class Generated:
     oracle: Floats
     events: tuple[Event, ...]
     shifts: tuple[int, ...] = ()
+    season_seconds: int = DAY_SECONDS
 
     @property
     def times(self) -> Floats:

@@ -136,6 +136,8 @@ def restore(host: Host, token: str) -> None:
     states = {name: stage.series(host, token)[name]["state"] for name in (DAMAGED, LOST)}
     if set(states.values()) != {"untrained"}:
         raise DrillError(f"without their models they are forecast: {states}")
+    # What a former restore kept would be in the way.
+    host.check_output("lookout-restore --forget-aside --yes")
     host.check_output("lookout-restore latest forecaster --yes")
     if known(host, token) != before:
         raise DrillError("the models are others than those that were saved")

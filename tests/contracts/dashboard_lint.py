@@ -147,6 +147,18 @@ def looks(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
                 yield f"{title}: no legend for {target['refId']}"
 
 
+def fields(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
+    """What a table calls its values: Grafana numbers them where there are several queries."""
+    for panel in panels(dashboard):
+        targets = panel.get("targets", [])
+        there = {f"Value #{target['refId']}" for target in targets} if targets[1:] else {"Value"}
+        for part in panel.get("transformations", []):
+            renamed = part["options"].get("renameByName", {}) if part["id"] == "organize" else {}
+            for name in renamed:
+                if name.startswith("Value") and name not in there:
+                    yield f"{panel['title']}: its table has no field {name}"
+
+
 def places(dashboard: Dashboard, _name: str, _known: Known) -> Iterator[str]:
     """Where a panel gets its data from, and where it stands."""
     for panel in panels(dashboard):
@@ -208,6 +220,7 @@ RULES: tuple[Callable[[Dashboard, str, Known], Iterator[str]], ...] = (
     ways,
     choices,
     looks,
+    fields,
     places,
     promql,
     thresholds,

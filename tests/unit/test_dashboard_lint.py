@@ -129,6 +129,12 @@ JOB, INSTANCE = ("templating", "list", 0), ("templating", "list", 1)
             "Busy: Grafana has no unit days",
         ),
         (at(*PANEL, "targets", value=[]), "Busy: no query"),
+        (
+            at(*PANEL, "transformations", value=[
+                {"id": "organize", "options": {"renameByName": {"Value #A": "Expires in"}}},
+            ]),
+            "Busy: its table has no field Value #A",
+        ),
         (at(*PANEL, "targets", 0, "legendFormat", value=None), "Busy: no legend for A"),
         (at(*PANEL, "targets", 0, "legendFormat", value="__auto"), "Busy: no legend for A"),
         (at(*PANEL, "datasource", value={"uid": "other"}), "Busy: another data source"),

@@ -93,7 +93,10 @@ def wait_for_samples(host: Host, query: str) -> None:
 
 
 def backfill(host: Host, command: str) -> None:
-    """Prometheus knows the samples that a command of the host prints, as if it had scraped them."""
+    """Prometheus knows the samples that a command of the host prints, as if it had scraped them.
+
+    What it had not yet written into a block, and is older than their newest, it forgets.
+    """
     host.check_output(f"cd /root && {command} > samples.txt")
     host.check_output("systemctl stop prometheus")
     host.check_output(
