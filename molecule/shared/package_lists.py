@@ -1,7 +1,7 @@
-"""Package lists that hold what this repository names, and what that depends on.
+"""Package lists that hold what this repository names, and what that needs or recommends.
 
 apt reads every package there is, several times at each installation, and the module apt does so at
-each task: a tenth of a test run's processor time. Of 68 000 packages 2000 are left. A role that
+each task: a tenth of a test run's processor time. Of 68 000 packages 4000 are left. A role that
 installs another one has its name somewhere in the repository, so that the lists are made anew.
 
 Only the standard library is used, so that it runs before anything is installed.
@@ -13,18 +13,15 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# What packages of others depend on, which are in no list of Debian's: Grafana's own
+ALSO = {b"adduser", b"libfontconfig1", b"musl"}
 # Where names of packages may stand
 SOURCES = ("roles", "playbooks", "plugins", "molecule", "files", "inventories", "tests")
 SUFFIXES = {".yml", ".yaml", ".py", ".j2", ".sh", ".txt", ""}
 # Folders that runs write to
 MADE = {"secrets", "reports", "__pycache__"}
-# Somebody's word, and never a package that is meant: they would bring half of the archive.
-SECTIONS_LEFT_OUT = {
-    b"cli-mono", b"doc", b"education", b"electronics", b"games", b"gnu-r", b"golang", b"hamradio",
-    b"haskell", b"java", b"kde", b"kernel", b"libdevel", b"lisp", b"math", b"ocaml", b"otherosfs",
-    b"php", b"ruby", b"rust", b"science", b"sound", b"tasks", b"tex", b"video", b"xfce", b"zope",
-}  # fmt: skip
 WORD = re.compile(rb"[a-z0-9][a-z0-9+.-]+")
+RELATIONS = (b"Pre-Depends", b"Depends", b"Recommends")
 Package = dict[bytes, bytes]
 
 
@@ -37,12 +34,20 @@ def sources(root: Path) -> Iterator[Path]:
 
 def changed_since(root: Path, seconds: float) -> bool:
     """Whether a file may name other packages than it did then (since the epoch)."""
-    return any(path.stat().st_mtime > seconds for path in sources(root))
+    return any(modified(path) > seconds for path in sources(root))
+
+
+def modified(path: Path) -> float:
+    """When it was; long ago where it is gone by now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def words(root: Path) -> set[bytes]:
     """Whatever may be the name of a package."""
-    return {word for path in sources(root) for word in WORD.findall(path.read_bytes())}
+    return ALSO | {word for path in sources(root) for word in WORD.findall(path.read_bytes())}
 
 
 def shorten(lists: Path, short: Path, named: set[bytes]) -> None:
@@ -79,33 +84,26 @@ def needed(packages: Iterable[Package], named: set[bytes]) -> set[bytes]:
     known: dict[bytes, list[Package]] = {}
     providers: dict[bytes, set[bytes]] = {}
     for package in packages:
-        if not package.get(b"Package") or section(package) in SECTIONS_LEFT_OUT:
+        if not package.get(b"Package"):
             continue
         known.setdefault(package[b"Package"], []).append(package)
         for name in names(package.get(b"Provides", b"")):
             providers.setdefault(name, set()).add(package[b"Package"])
-    seeds = {
+    kept: set[bytes] = set()
+    todo = [
         name
         for name, versions in known.items()
         if name in named or versions[0].get(b"Priority") in (b"required", b"important")
-    }
-    kept: set[bytes] = set()
-    todo = list(seeds)
+    ]
     while todo:
         name = todo.pop()
         if name in kept:
             continue
         kept.add(name)
-        kinds = [b"Depends", b"Pre-Depends", *([b"Recommends"] if name in seeds else [])]
         for package in known[name]:
-            for other in names(b",".join(package.get(kind, b"") for kind in kinds)):
+            for other in names(b",".join(package.get(kind, b"") for kind in RELATIONS)):
                 todo += [other] if other in known else providers.get(other, ())
     return kept
-
-
-def section(package: Package) -> bytes:
-    """`rust` for `contrib/rust`, too."""
-    return package.get(b"Section", b"").rpartition(b"/")[2]
 
 
 def names(relation: bytes) -> list[bytes]:
