@@ -204,7 +204,9 @@ def measure_forecast(_folder: Path) -> None:
 def measure_edge(folder: Path) -> None:
     up("mon", "robot")
     groups: dict[str, Any] = {
-        "monitoring": {"hosts": {"mon": host("mon", prometheus_receives_from=["edge"])}},
+        "all": {"vars": bench_edge.SITE_VARIABLES},
+        "monitoring": {"hosts": {"mon": host("mon")}},
+        "gateway": {"hosts": {"mon": {}}},
         "edge": {"hosts": {"robot": host("robot", **bench_edge.VARIABLES)}},
     }
     site(folder, groups)

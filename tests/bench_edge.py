@@ -54,9 +54,15 @@ for step in range(steps):
     answer.read()
     assert answer.status == 204, answer.status
 """
+# Nobody signs in there: the password is of no use.
+SITE_VARIABLES = {
+    "register_remote_writers": ["edge"],
+    "nginx_users": {"nobody": "$2y$08$PnsdkiDi3FItSUFxHhoY1.AaxBJ5xmGfpPoFsOx9wFR2.HG0Ux62e"},
+}
 VARIABLES = {
     "register_scraped_by": ["robot"],
-    "victoriametrics_forward_url": "https://mon:9090/api/v1/write",
+    "register_routed_by": [],
+    "victoriametrics_forward_url": "https://mon:4041/api/v1/write",
     "victoriametrics_extra_scrape_configs": [
         {
             "job_name": "many",

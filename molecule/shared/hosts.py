@@ -17,11 +17,14 @@ from testinfra.backend.base import CommandResult
 from testinfra.backend.podman import PodmanBackend
 from testinfra.host import Host
 
-# Asks a service as a host may that has a client certificate, and checks the service's own.
-CURL = (
-    "curl -fsS --cacert /etc/lookout/tls/ca.pem --cert /etc/lookout/tls/client/fullchain.pem"
+# Checks a service's certificate, and shows one of its own
+AUTHORITY = "--cacert /etc/lookout/tls/ca.pem"
+PROOF = (
+    f"{AUTHORITY} --cert /etc/lookout/tls/client/fullchain.pem"
     " --key /etc/lookout/tls/client/privkey.pem"
 )
+# Asks a service as a host may that has a client certificate.
+CURL = f"curl -fsS {PROOF}"
 
 
 def run_id() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from hosts import CURL, wait_for
+from hosts import AUTHORITY, CURL, PROOF, wait_for
 from play import playbook
 from robots import (
     DATABASE,
@@ -58,6 +58,25 @@ def test_the_site_has_every_target_of_its_robots(mon: Host, robots: list[Robot])
     assert mon.run("ls /etc/prometheus/targets/*/trixie.yml").rc != 0
     listening = robots[0].host.check_output("ss -Hltn | awk '{print $4}'").split()
     assert {address.rpartition(":")[0] for address in listening} == {"127.0.0.1"}
+
+
+def test_a_robots_certificate_opens_the_way_for_samples_and_nothing_else(
+    robots: list[Robot],
+) -> None:
+    def status(path: str, more: str = "") -> str:
+        """What the gateway answers to a robot."""
+        ask = f"curl -s -o /dev/null -w '%{{http_code}}' {more} https://mon:4041{path}"
+        return robots[0].host.run(ask).stdout
+
+    assert status("/api/v1/write", f"{PROOF} -d x") == "400", "Prometheus: these are no samples"
+    assert status("/api/v1/write", PROOF) == "405"
+    for path in ("/", "/api/v1/query?query=up", "/api/v1/write/", "/-/quit"):
+        assert status(path, f"{PROOF} -d x") == "404"
+    delete = "/api/v1/admin/tsdb/delete_series?match[]=up"
+    assert status(delete, f"--globoff {PROOF} -X POST") == "404"
+    assert status("/api/v1/write", f"{AUTHORITY} -d x") == "400", "nginx: no certificate"
+    past = robots[0].host.run(f"curl -s {PROOF} https://mon:9090/api/v1/query?query=up")
+    assert past.rc == 7, "Prometheus itself is not to be reached"
 
 
 def test_a_robot_reads_the_very_file_that_prometheus_reads(mon: Host, robots: list[Robot]) -> None:
