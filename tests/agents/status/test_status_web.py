@@ -64,6 +64,11 @@ def test_links_lead_back_from_every_depth(ask: Ask) -> None:
     assert 'href="../"' in ask("/task/web").text
 
 
+@pytest.mark.parametrize("path", ["/report/orders/", "/api/v1/tasks/", "/metrics/"])
+def test_nobody_is_led_past_the_gateways_path(ask: Ask, path: str) -> None:
+    assert ask(path).status == 404
+
+
 @pytest.mark.usefixtures("past")
 def test_a_report_is_a_table_and_a_file_for_spreadsheets(ask: Ask) -> None:
     assert "<td>=1+2</td>" in ask("/report/orders").text

@@ -52,4 +52,6 @@ def application(options: StatusOptions, past: History, registry: CollectorRegist
         ],
         exception_handlers={HTTPException: wrong, Unavailable: wrong, Exception: wrong},
     )
+    # A redirect would leave out the gateway's path.
+    app.router.redirect_slashes = False
     return secured(app)
