@@ -114,7 +114,8 @@ def test_a_kill_is_told_to_sentry(host: Host) -> None:
         assert wait_for(lambda: events.arrived(host))
     event = events.arrived(host)[0]["event"]
     text = event["logentry"]["formatted"]
-    words = "its 1 processes take 9\\d MB, 60 MB are allowed"
+    # It may be seen while it still grows.
+    words = "its 1 processes take [6-9]\\d MB, 60 MB are allowed"
     assert re.search(f": ended python3 {root.pid} of rule small: {words}", text), text
     assert event["fingerprint"] == ["watchdog", "small", "memory"]
 
