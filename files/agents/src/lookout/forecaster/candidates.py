@@ -101,16 +101,17 @@ def stacked(
 
 def low_pass(shape: Floats) -> Floats:
     """What the first harmonics make of seasons, (..., m)."""
-    basis = harmonics(shape.shape[-1])
-    return np.asarray(shape @ basis @ np.ascontiguousarray(basis.T))
+    basis, back = harmonics(shape.shape[-1])
+    return np.asarray(shape @ basis @ back)
 
 
 @lru_cache(maxsize=4)
-def harmonics(slots: int) -> Floats:
-    """Orthonormal sines and cosines on a season, and a constant, (m, 2 * HARMONICS + 1)."""
+def harmonics(slots: int) -> tuple[Floats, Floats]:
+    """Orthonormal sines, cosines and a constant of a season, as columns (m, n), as rows (n, m)."""
     turns = 2 * np.pi * np.arange(slots)[:, None] / slots * np.arange(HARMONICS + 1)
     basis = np.concatenate([np.cos(turns), np.sin(turns[:, 1:])], axis=1)
-    return np.asarray(basis / np.sqrt((basis * basis).sum(axis=0)))
+    basis /= np.sqrt((basis * basis).sum(axis=0))
+    return basis, np.ascontiguousarray(basis.T)
 
 
 def expectations(
@@ -119,9 +120,7 @@ def expectations(
     """Expected rows and slopes a row, for k = first to D: (methods, K + 1, m), (methods, K + 1)."""
     shape, level, slope = stacked(methods, len(rows), first, ahead)
     means = rows.mean(axis=1)
-    # As one matrix: a product of many small ones takes five times as long.
-    out = (shape.reshape(-1, len(rows)) @ rows).reshape(*shape.shape[:2], -1)
-    out += (level @ means)[..., None]
+    out = shape @ rows + (level @ means)[..., None]
     for index, method in enumerate(methods):
         if method.endswith("fourier"):
             out[index] = low_pass(out[index])
