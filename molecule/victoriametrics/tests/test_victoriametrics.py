@@ -34,9 +34,8 @@ MOST_MEMORY_KB = 150_000
 
 
 def ask(host: Host, server: str, query: str, at: float | None = None) -> list[dict[str, Any]]:
-    """An answer; Debian 13's has samples that are younger than half a minute, too."""
     moment = f"&time={at:.0f}" if at else ""
-    address = f"{server}/api/v1/query?latency_offset=1s&query={quote(query)}{moment}"
+    address = f"{server}/api/v1/query?query={quote(query)}{moment}"
     answer = json.loads(host.check_output(f"{CURL} '{address}'"))
     found: list[dict[str, Any]] = answer["data"]["result"]
     return found
