@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +275,44 @@ def test_a_prometheus_that_is_gone_is_told(
     site.fails = None
     assert ran(options, NOW + 600)
     assert records(files(options).forecasts)["load", "a"]["state"] == "forecast"
+
+
+def test_a_source_that_hangs_leaves_time_to_say_so(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """It accepts, and never answers: a run that waits for each query is ended before it writes."""
+    one = options.series["load"]
+    names = [f"load{number}" for number in range(5)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        source = replace(options.source, url=url, timeout_seconds=1)
+        hangs = replace(options, series=dict.fromkeys(names, one))
+        began = time.monotonic()
+        assert not Run(hangs, Prometheus(source, seconds=3), NOW).run()
+        assert time.monotonic() - began < 3
+    told = files(options).run_told.read_text()
+    for name in names:
+        assert f'query_failed{{series="{name}"}} 1.0' in told
+    head = Book(files(options).forecasts).pages().head["queries"]  # type: ignore[union-attr]
+    assert head["load0"]["reason"].endswith("timed out")
+    assert head["load4"]["reason"].endswith("was not asked: answers before took too long")
+
+
+def test_an_answer_that_comes_late_costs_the_others_little(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    trained(options)
+    answer = site.answer
+
+    def slow(path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        if form["query"] == "load":
+            time.sleep(1.5)
+        return answer(path, form)
+
+    site.answer = slow  # type: ignore[method-assign]
+    assert Run(options, Prometheus(options.source, seconds=4), NOW).run()
+    made = records(files(options).forecasts)
+    assert (made["load", "a"]["state"], made["disk", "a /"]["state"]) == ("unknown", "forecast")
 
 
 def test_what_has_never_worked_is_as_old_as_its_first_attempt(
