@@ -69,6 +69,12 @@ def sample(path: Path, name: str) -> float:
     return float(value)
 
 
+def succeeded(told: Path) -> dict[str, float]:
+    """When a training of each query last came to something."""
+    name = r'^lookout_forecast_last_training_success_timestamp_seconds\{series="(.*)"} (.*)$'
+    return {found[1]: float(found[2]) for found in re.finditer(name, told.read_text(), re.M)}
+
+
 def test_a_night_and_a_run(site: FakePrometheus, options: ForecasterOptions) -> None:
     assert str(trained(options)).startswith("4 models trained, 0 kept")
     models = records(files(options).trainings)
@@ -323,26 +329,24 @@ def test_what_has_never_worked_is_as_old_as_its_first_attempt(
     site.fails = (503, b"no")
     for after in (0, 300):
         assert not ran(options, NOW + after)
-        assert trained(options, NOW + after).answered == 0
+        assert trained(options, NOW + after).answered == []
     runs, told = files(options).run_told, files(options).trainings_told
     assert sample(runs, "last_run_timestamp_seconds") == NOW
-    first = sample(told, "last_training_success_timestamp_seconds")
-    assert began <= first <= time.time()
+    first = succeeded(told)
+    assert began <= first["load"] == first["disk"] <= time.time()
     site.fails = None
     site.series.clear()
-    assert trained(options).answered == 2
-    assert sample(told, "last_training_success_timestamp_seconds") == first
+    assert trained(options).answered == ["load", "disk"]
+    assert succeeded(told) == first
 
 
 def test_where_nothing_is_to_be_forecast_nothing_is_amiss(options: ForecasterOptions) -> None:
     nothing = replace(options, series={})
     for after in (0, 300):
-        began = time.time()
         trained(nothing, NOW + after)
         assert ran(nothing, NOW + after)
         assert sample(files(options).run_told, "last_run_timestamp_seconds") == NOW + after
-        told = files(options).trainings_told
-        assert sample(told, "last_training_success_timestamp_seconds") >= began
+        assert succeeded(files(options).trainings_told) == {}
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 1}', b"\xff" * 9])
@@ -457,7 +461,7 @@ def test_a_clock_that_jumped_costs_no_model(
     held, known = {path.name for path in options.models_directory.iterdir()}, dict(site.series)
     ahead = time.time() + 200 * DAY
     site.series.clear()
-    assert trained(options, ahead).answered == 2
+    assert trained(options, ahead).answered == ["load", "disk"]
     assert {path.name for path in options.models_directory.iterdir()} == held
     site.series.update(known)
     assert trained(options, ahead, only=["load"]).trained == 2
@@ -561,6 +565,29 @@ def test_one_wrong_query_fails_neither_a_training_nor_a_run(
     assert done.state == "failed"
     assert done.said.endswith("; without an answer: disk")
     assert ran(options)
-    told = files(options).trainings_told.read_text()
-    assert "lookout_forecast_last_training_success_timestamp_seconds 0.0" not in told
     assert 'query_failed{series="disk"} 1.0' in files(options).run_told.read_text()
+
+
+def test_a_training_of_a_part_makes_the_others_no_younger(
+    site: FakePrometheus, options: ForecasterOptions, api: Api
+) -> None:
+    """Those that were not asked for, whose query has no answer, or that are configured no more."""
+    told, answer = files(options).trainings_told, site.answer
+    trained(options)
+    first = succeeded(told)
+    assert first["load"] == first["disk"]
+    trained(options, only=["load"])
+    second = succeeded(told)
+    assert second["disk"] == first["disk"] < second["load"]
+
+    def picky(path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        return (503, b"no") if form["query"] == "used" else answer(path, form)
+
+    site.answer = picky  # type: ignore[method-assign]
+    trained(options)
+    third = succeeded(told)
+    assert third["disk"] == first["disk"]
+    assert third["load"] > second["load"]
+    assert api("/api/v1/models").json["succeeded"] == first["disk"]
+    trained(replace(options, series={"load": options.series["load"]}))
+    assert {*succeeded(told)} == {"load"}
