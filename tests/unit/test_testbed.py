@@ -67,6 +67,18 @@ def test_image_name_is_that_of_its_recipe(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(name.startswith("localhost/lookout-testbed:") for name in names)
 
 
+def test_warm_image_is_another_one_by_its_packages_and_by_the_bare_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {testbed.warm_name(suite) for suite in testbed.SUITES}
+    for constant in ("IMAGE_PACKAGES", "WARM_PACKAGES"):
+        with monkeypatch.context() as changed:
+            changed.setattr(testbed, constant, getattr(testbed, constant) + " more")
+            names.add(testbed.warm_name("trixie"))
+    assert len(names) == 4
+    assert not names & {testbed.image_name(suite) for suite in testbed.SUITES}
+
+
 # --- what the machine has to have ---
 
 
