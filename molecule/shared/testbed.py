@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import package_lists
@@ -332,10 +333,14 @@ def ensure_apt_lists(suite: str) -> None:
 
 def prepare(suites: Sequence[str]) -> None:
     ensure_packages()
-    for suite in suites:
-        ensure_image(suite)
-        ensure_apt_lists(suite)
-        ensure_warm_image(suite)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(prepare_suite, suites))
+
+
+def prepare_suite(suite: str) -> None:
+    ensure_image(suite)
+    ensure_apt_lists(suite)
+    ensure_warm_image(suite)
 
 
 # --- hosts -----------------------------------------------------------------------------------
