@@ -129,6 +129,8 @@ from ansible.module_utils.lookout_http import TLS_OPTIONS, CertificateRequiredEr
 from ansible.module_utils.lookout_links import fsync_folder, loaded_link, point
 
 UNITS = Path("/etc/systemd/system")
+# Of these files a generator makes units, when systemd reads its units anew.
+CONTAINERS, GENERATED = Path("/etc/containers/systemd"), "/run/systemd/generator/"
 ITS_UNIT = "its unit"  # what waits for a restart where a start-up file or the unit changed
 # Copies of the start-up files that a unit last ran with
 KEPT = Path("/var/lib/lookout/started_from")
@@ -165,7 +167,7 @@ def systemctl(*arguments: str) -> str:
 
 def unit_state(unit: str) -> dict[str, str]:
     names = (
-        "LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,"
+        "LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,FragmentPath,"
         "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic"
     )
     shown = systemctl("show", "--property", names, unit)
@@ -173,6 +175,10 @@ def unit_state(unit: str) -> dict[str, str]:
     # systemd 252 does not notice the first drop-in of a unit, so that it has to be compared.
     on_disk = {str(file) for file in (UNITS / f"{unit}.d").glob("*.conf")}
     if on_disk - set(state["DropInPaths"].split()):
+        state["NeedDaemonReload"] = "yes"
+    # Nor any of them that a unit would now be made of a container.
+    container = CONTAINERS / f"{unit.removesuffix('.service')}.container"
+    if container.exists() and not state["FragmentPath"].startswith(GENERATED):
         state["NeedDaemonReload"] = "yes"
     return state
 
@@ -240,11 +246,11 @@ def plan(
     takes_up: str = "reload",
 ) -> list[str]:
     """What has to be done, in order, so that the unit runs what is on disk."""
-    if state["LoadState"] != "loaded":
-        raise ServiceError(f"the unit is {state['LoadState']}")
     actions = []
     if state["NeedDaemonReload"] == "yes":
         actions.append("daemon-reload")
+    elif state["LoadState"] != "loaded":
+        raise ServiceError(f"the unit is {state['LoadState']}")
     if state["UnitFileState"] == "disabled":
         actions.append("enable")
     if state["ActiveState"] not in ("active", "reloading"):

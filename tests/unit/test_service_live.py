@@ -141,7 +141,7 @@ case "$*" in
         [ ! -e crashes ] || echo $(($(cat NRestarts) + 1)) >NRestarts
         cat NRestarts ;;
     show*)
-        for name in LoadState ActiveState UnitFileState NeedDaemonReload DropInPaths \
+        for name in LoadState ActiveState UnitFileState NeedDaemonReload DropInPaths FragmentPath \
             ExecMainStartTimestampMonotonic; do echo "$name=$(cat $name)"; done ;;
     *)
         echo "$1" >>calls
@@ -183,6 +183,7 @@ class Service:
         self.folder.mkdir()
         self.script(self.folder / "take-up", TAKE_UP)
         self.set(**running(), DropInPaths="", NRestarts="0", metrics="", calls="")
+        self.set(FragmentPath="/usr/lib/systemd/system/app.service")
         for name, content in {"old": "old", "new": "new", "bad": "nonsense"}.items():
             (self.folder / "config.trees" / name).mkdir(parents=True)
             (self.folder / "config.trees" / name / "app.conf").write_text(content)
@@ -340,6 +341,29 @@ def test_drop_in_that_systemd_has_not_read_is_loaded(service: Service) -> None:
     assert service.make_live() == ["daemon-reload", "restart"]
     service.set(DropInPaths=f"/run/other.conf {service.drop_ins}/lookout.conf")
     assert service.make_live() == []
+
+
+def test_container_that_systemd_does_not_know_yet_is_made_a_unit(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded_before(service)
+    monkeypatch.setattr(service_live, "CONTAINERS", tmp_path)
+    (tmp_path / f"{UNIT.removesuffix('.service')}.container").touch()
+    assert service.make_live() == ["daemon-reload", "restart"]
+    service.set(FragmentPath=f"/run/systemd/generator/{UNIT}")
+    assert service.make_live() == []
+
+
+def test_container_makes_a_unit_that_was_none(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_live, "CONTAINERS", tmp_path)
+    service.set(LoadState="not-found", ActiveState="inactive", UnitFileState="", FragmentPath="")
+    service.link("old", None)
+    with pytest.raises(service_live.ServiceError, match="the unit is not-found"):
+        service.make_live()
+    (tmp_path / f"{UNIT.removesuffix('.service')}.container").touch()
+    assert service.make_live() == ["daemon-reload", "start"]
 
 
 # --- what does not work is undone ---
