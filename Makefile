@@ -12,8 +12,9 @@ TESTBED := python3 molecule/shared/testbed.py
 ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-# They come first, so that none of them runs on alone at the end.
-LONG := default restore_drill backup edge backup_store status_page watchdog bugsink postgres_exporter postgresql grafana nginx health certbot firewall alertmanager agent mtail
+# Longest first, so that none runs on alone at the end.
+LONG := default postgresql status_page postgres_exporter grafana edge backup_store certbot restore_drill nginx backup bugsink
+MIDDLE := watchdog forecaster victoriametrics health tls firewall prometheus alertmanager agent mtail sensor_service
 ROLE ?=
 KILLS ?= 20
 PART ?=
@@ -42,8 +43,8 @@ rebuild-drill: setup ## Lose the demo's host, build it anew from the repository 
 	@$(ENTER) python3 molecule/shared/rebuild_drill.py
 
 test: setup ## Everything below but the long fault suite and the benchmark
-	@$(ENTER) env KILLS=2 $(RUNNER) test-faults $(addprefix scenario:,$(LONG)) lint test-unit test-rules \
-		$(addprefix scenario:,$(filter-out $(LONG),$(SCENARIOS)))
+	@$(ENTER) env KILLS=2 $(RUNNER) test-faults $(addprefix scenario:,$(LONG)) test-unit lint \
+		$(addprefix scenario:,$(MIDDLE)) test-rules $(addprefix scenario:,$(filter-out $(LONG) $(MIDDLE),$(SCENARIOS)))
 
 lint: $(VENV)/.ready ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	yamllint --strict .

@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,30 @@ def test_image_name_is_that_of_its_recipe(monkeypatch: pytest.MonkeyPatch) -> No
             names.add(testbed.image_name("trixie"))
     assert len(names) == 4
     assert all(name.startswith("localhost/lookout-testbed:") for name in names)
+
+
+def test_warm_image_is_another_one_by_its_packages_and_by_the_bare_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {testbed.warm_name(suite) for suite in testbed.SUITES}
+    for constant in ("IMAGE_PACKAGES", "WARM_PACKAGES"):
+        with monkeypatch.context() as changed:
+            changed.setattr(testbed, constant, getattr(testbed, constant) + " more")
+            names.add(testbed.warm_name("trixie"))
+    assert len(names) == 4
+    assert not names & {testbed.image_name(suite) for suite in testbed.SUITES}
+
+
+def test_no_role_but_those_of_all_hosts_finds_its_packages_installed() -> None:
+    warm = {*testbed.WARM_PACKAGES.split(), *testbed.WARM_PACKAGES_OF.values()}
+    found: set[str] = set()
+    for path in ROOT.glob("roles/*/vars/main.yml"):
+        role = path.parents[1].name
+        if role not in ("base", "tls"):
+            for block in re.findall(r"^__\w+_packages:(.*\n(?: .*\n)*)", path.read_text(), re.M):
+                found |= set(re.findall(r"[a-z0-9.+-]{3,}", block))
+    assert {"nginx", "prometheus-node-exporter"} <= found
+    assert not warm & found
 
 
 # --- what the machine has to have ---
