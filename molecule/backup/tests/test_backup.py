@@ -217,6 +217,7 @@ def _destroy_and_restore(host: Host) -> tuple[int, str]:
         host.check_output(command)
     # What a run of this test before left; without any it says so.
     host.run("lookout-restore --forget-aside --yes")
+    host.check_output("systemctl start --no-block training.service")
     done = host.run("timeout 500 lookout-restore latest --yes")
     return done.rc, done.stdout + done.stderr
 
@@ -233,6 +234,9 @@ def test_what_was_destroyed_comes_back_as_it_was(saved: dict[str, dict[str, obje
         assert wait_for(
             lambda host=host: host.run(f"{CURL} https://127.0.0.1:9093/-/ready").rc == 0
         )
+        # Over a training in progress, which would have written over what came back
+        states = host.run("systemctl is-active training.timer training.service").stdout
+        assert states.split() == ["active", "inactive"]
         assert seen(host) == saved[name]
         since = ask(host, "min_over_time(timestamp(lookout:canary)[1h:2s])")
         assert since

@@ -38,4 +38,5 @@ def test_robots_leave_and_are_forgotten(mon: Host, robots: list[Robot]) -> None:
     listening = here.host.check_output("ss -Hltn '( sport != :53 )' | awk '{print $4}'")
     assert listening == "127.0.0.1:8900", "the program of the robot alone"
     assert here.host.run("grep -E 'lookout|victoria' /etc/passwd /etc/group").rc == 1
+    assert wait_for(lambda: not results(mon, SITE, SILENT), 60), "nobody misses them"
     assert mon.run("find /etc -xdev -name trixie.yml -o -name bookworm.yml | grep .").rc == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import yaml
 from hosts import put, wait_for
 from parts import DRILL, Registered
 from stage import FILES, MODELS, SITE_CURL, UNIT, URL, ask, metrics, models, prometheus, run, series
@@ -117,6 +118,12 @@ def test_what_it_registers_can_be_saved_and_judged(host: Host) -> None:
     assert judged.rc == 1
     assert model in judged.stdout
     part.forget()
+
+
+def test_the_health_checks_look_at_all_of_its_timers(host: Host) -> None:
+    watched = yaml.safe_load(host.check_output("cat /etc/lookout/health.d/forecaster.yml"))
+    there = host.check_output("cd /etc/systemd/system && ls lookout-forecaster*.timer").split()
+    assert sorted(timer["name"] for timer in watched["timers"]) == there
 
 
 def test_it_is_small_and_may_do_little(host: Host) -> None:

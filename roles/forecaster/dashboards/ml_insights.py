@@ -206,10 +206,10 @@ def dashboard() -> Dashboard:
             ),
             number(
                 "Last training",
-                "Every model is trained anew each night.",
+                "Of the query for which it is longest ago; every model is trained each night.",
                 "h",
                 (
-                    f"(time() - max({P}_last_training_success_timestamp_seconds{{{TARGET}}}))"
+                    f"(time() - min({P}_last_training_success_timestamp_seconds{{{TARGET}}}))"
                     f" / {HOUR}",
                     "since",
                 ),

@@ -70,6 +70,33 @@ def test_what_runs_on_after_a_stop_is_a_failure(host: Path) -> None:
         Systemd().stop(["a.service"])
 
 
+def test_what_a_timer_has_started_is_ended_and_not_started_again(host: Path) -> None:
+    """Neither is it one that failed; what had failed before still has."""
+    for name, state in {"a": "activating", "b": "inactive", "c": "failed"}.items():
+        (host / f"{name}.timer").write_text(unit("active") + f"Triggers={name}.service\n")
+        (host / f"{name}.timer.stop").write_text(unit("inactive"))
+        (host / f"{name}.service").write_text(unit(state, "oneshot"))
+    (host / "a.service.stop").write_text(unit("failed", "oneshot"))
+    (host / "gone.timer").write_text(unit("inactive") + "Triggers=gone.service\n")
+    timers = ["a.timer", "b.timer", "c.timer", "gone.timer"]
+    ran = Systemd().ran(timers)
+    assert ran == ("a.timer", "b.timer", "c.timer")
+    Systemd().stop(timers)
+    told = [line for line in (host / "calls").read_text().splitlines() if "show" not in line]
+    assert told == [
+        "stop -- a.timer b.timer c.timer gone.timer",
+        "stop -- a.service b.service c.service",
+        "reset-failed -- a.service",
+    ]
+
+
+def test_what_a_timer_has_started_and_runs_on_is_a_failure(host: Path) -> None:
+    (host / "a.timer").write_text(unit("inactive") + "Triggers=a.service\n")
+    (host / "a.service").write_text(unit("activating", "oneshot"))
+    with pytest.raises(UnitsError, match=r"a\.service was told to stop, and is activating"):
+        Systemd().stop(["a.timer"])
+
+
 def test_what_systemctl_says_is_passed_on(host: Path) -> None:
     (host / "start.fails").touch()
     (host / "reset-failed.fails").touch()

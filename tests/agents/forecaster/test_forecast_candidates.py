@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookout.forecaster.baseline import median_filter, median_of
+from lookout.forecaster.baseline import median_filter
 from lookout.forecaster.candidates import (
     NAIVE,
     WEEKLY,
@@ -13,6 +13,7 @@ from lookout.forecaster.candidates import (
     low_pass,
     weights,
 )
+from lookout.forecaster.median import median_of
 from lookout.forecaster.memory import block_sums, features, horizons, regress, wides
 from lookout.forecaster.series import Floats
 

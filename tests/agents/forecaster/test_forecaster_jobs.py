@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,12 @@ def records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
 def sample(path: Path, name: str) -> float:
     (value,) = re.findall(rf"^lookout_forecast_{name} (.*)$", path.read_text(), re.MULTILINE)
     return float(value)
+
+
+def succeeded(told: Path) -> dict[str, float]:
+    """When a training of each query last came to something."""
+    name = r'^lookout_forecast_last_training_success_timestamp_seconds\{series="(.*)"} (.*)$'
+    return {found[1]: float(found[2]) for found in re.finditer(name, told.read_text(), re.M)}
 
 
 def test_a_night_and_a_run(site: FakePrometheus, options: ForecasterOptions) -> None:
@@ -276,6 +283,44 @@ def test_a_prometheus_that_is_gone_is_told(
     assert records(files(options).forecasts)["load", "a"]["state"] == "forecast"
 
 
+def test_a_source_that_hangs_leaves_time_to_say_so(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    """It accepts, and never answers: a run that waits for each query is ended before it writes."""
+    one = options.series["load"]
+    names = [f"load{number}" for number in range(5)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        source = replace(options.source, url=url, timeout_seconds=1)
+        hangs = replace(options, series=dict.fromkeys(names, one))
+        began = time.monotonic()
+        assert not Run(hangs, Prometheus(source, seconds=3), NOW).run()
+        assert time.monotonic() - began < 3
+    told = files(options).run_told.read_text()
+    for name in names:
+        assert f'query_failed{{series="{name}"}} 1.0' in told
+    head = Book(files(options).forecasts).pages().head["queries"]  # type: ignore[union-attr]
+    assert head["load0"]["reason"].endswith("timed out")
+    assert head["load4"]["reason"].endswith("was not asked: answers before took too long")
+
+
+def test_an_answer_that_comes_late_costs_the_others_little(
+    site: FakePrometheus, options: ForecasterOptions
+) -> None:
+    trained(options)
+    answer = site.answer
+
+    def slow(path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        if form["query"] == "load":
+            time.sleep(1.5)
+        return answer(path, form)
+
+    site.answer = slow  # type: ignore[method-assign]
+    assert Run(options, Prometheus(options.source, seconds=4), NOW).run()
+    made = records(files(options).forecasts)
+    assert (made["load", "a"]["state"], made["disk", "a /"]["state"]) == ("unknown", "forecast")
+
+
 def test_what_has_never_worked_is_as_old_as_its_first_attempt(
     site: FakePrometheus, options: ForecasterOptions
 ) -> None:
@@ -284,26 +329,24 @@ def test_what_has_never_worked_is_as_old_as_its_first_attempt(
     site.fails = (503, b"no")
     for after in (0, 300):
         assert not ran(options, NOW + after)
-        assert trained(options, NOW + after).answered == 0
+        assert trained(options, NOW + after).answered == []
     runs, told = files(options).run_told, files(options).trainings_told
     assert sample(runs, "last_run_timestamp_seconds") == NOW
-    first = sample(told, "last_training_success_timestamp_seconds")
-    assert began <= first <= time.time()
+    first = succeeded(told)
+    assert began <= first["load"] == first["disk"] <= time.time()
     site.fails = None
     site.series.clear()
-    assert trained(options).answered == 2
-    assert sample(told, "last_training_success_timestamp_seconds") == first
+    assert trained(options).answered == ["load", "disk"]
+    assert succeeded(told) == first
 
 
 def test_where_nothing_is_to_be_forecast_nothing_is_amiss(options: ForecasterOptions) -> None:
     nothing = replace(options, series={})
     for after in (0, 300):
-        began = time.time()
         trained(nothing, NOW + after)
         assert ran(nothing, NOW + after)
         assert sample(files(options).run_told, "last_run_timestamp_seconds") == NOW + after
-        told = files(options).trainings_told
-        assert sample(told, "last_training_success_timestamp_seconds") >= began
+        assert succeeded(files(options).trainings_told) == {}
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 1}', b"\xff" * 9])
@@ -418,7 +461,7 @@ def test_a_clock_that_jumped_costs_no_model(
     held, known = {path.name for path in options.models_directory.iterdir()}, dict(site.series)
     ahead = time.time() + 200 * DAY
     site.series.clear()
-    assert trained(options, ahead).answered == 2
+    assert trained(options, ahead).answered == ["load", "disk"]
     assert {path.name for path in options.models_directory.iterdir()} == held
     site.series.update(known)
     assert trained(options, ahead, only=["load"]).trained == 2
@@ -522,6 +565,29 @@ def test_one_wrong_query_fails_neither_a_training_nor_a_run(
     assert done.state == "failed"
     assert done.said.endswith("; without an answer: disk")
     assert ran(options)
-    told = files(options).trainings_told.read_text()
-    assert "lookout_forecast_last_training_success_timestamp_seconds 0.0" not in told
     assert 'query_failed{series="disk"} 1.0' in files(options).run_told.read_text()
+
+
+def test_a_training_of_a_part_makes_the_others_no_younger(
+    site: FakePrometheus, options: ForecasterOptions, api: Api
+) -> None:
+    """Those that were not asked for, whose query has no answer, or that are configured no more."""
+    told, answer = files(options).trainings_told, site.answer
+    trained(options)
+    first = succeeded(told)
+    assert first["load"] == first["disk"]
+    trained(options, only=["load"])
+    second = succeeded(told)
+    assert second["disk"] == first["disk"] < second["load"]
+
+    def picky(path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        return (503, b"no") if form["query"] == "used" else answer(path, form)
+
+    site.answer = picky  # type: ignore[method-assign]
+    trained(options)
+    third = succeeded(told)
+    assert third["disk"] == first["disk"]
+    assert third["load"] > second["load"]
+    assert api("/api/v1/models").json["succeeded"] == first["disk"]
+    trained(replace(options, series={"load": options.series["load"]}))
+    assert {*succeeded(told)} == {"load"}

@@ -121,6 +121,25 @@ def test_wrong_calls_say_what_is_right(call: Called, arguments: list[str]) -> No
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("shown", [">/dev/full", ">&-", "| true"])
+@pytest.mark.parametrize("verb", ["create", "rotate"])
+def test_a_token_that_nobody_sees_is_none(call: Called, verb: str, shown: str) -> None:
+    call("create", "robot")
+    before = call.file.read_bytes()
+    client = {"create": "other", "rotate": "robot"}[verb]
+    command = (
+        f"set -o pipefail; {{ sleep 0.1; {sys.executable} -m lookout.tokens --file {call.file}"
+        f" --used {call.used} {verb} {client} ; }} {shown}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("lookout-token: nothing is changed, as the token cannot be shown")
+    assert done.stderr.count("\n") == 1
+    assert call.file.read_bytes() == before
+
+
 def test_commands_side_by_side_lose_no_token(tmp_path: Path) -> None:
     base = [sys.executable, "-m", "lookout.tokens", "--file", str(tmp_path / "tokens.json"),
             "--used", str(tmp_path / "used.json")]  # fmt: skip

@@ -17,6 +17,10 @@ from lookout.kit.systemd import credential
 
 LOG = logging.getLogger("lookout.forecaster")
 
+# For all answers of a run. Their units are ended after 7200 and 270 s, and leave nothing then.
+TRAIN_SECONDS = 5400.0
+FORECAST_SECONDS = 240.0
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be asked for; the API without anything."""
@@ -46,7 +50,7 @@ def trained(options: ForecasterOptions, only: tuple[str, ...] = ()) -> int:
     from lookout.forecaster.jobs.train import Training  # noqa: PLC0415 -- numpy
 
     with alone(files(options).lock, wait=True):
-        outcome = Training(options, source(options), time.time()).run(only)
+        outcome = Training(options, source(options, TRAIN_SECONDS), time.time()).run(only)
     return 1 if outcome.queries_failed and not outcome.answered else 0
 
 
@@ -60,23 +64,23 @@ def asked(options: ForecasterOptions) -> int:
             return 0
         from lookout.forecaster.jobs.asked import train_asked  # noqa: PLC0415 -- numpy
 
-        return train_asked(options, source(options), requests)
+        return train_asked(options, source(options, TRAIN_SECONDS), requests)
 
 
 def forecast(options: ForecasterOptions) -> int:
     """Forecast; 1 where no query had an answer."""
     from lookout.forecaster.jobs.forecast import Run  # noqa: PLC0415 -- numpy
 
-    return 0 if Run(options, source(options), time.time()).run() else 1
+    return 0 if Run(options, source(options, FORECAST_SECONDS), time.time()).run() else 1
 
 
-def source(options: ForecasterOptions) -> Prometheus:
-    """Whom the jobs ask."""
+def source(options: ForecasterOptions, seconds: float) -> Prometheus:
+    """Whom the jobs ask, and how long they wait for all answers."""
     name = options.source.password_credential
     password = credential(name) if name else ""
     if name and not password:
         raise ProgramError(f"the unit has no credential {name}")
-    return Prometheus(options.source, password or "")
+    return Prometheus(options.source, password or "", seconds)
 
 
 PROGRAM = Program("forecaster", ForecasterOptions, "Forecasts of series, and an API.", arguments)

@@ -109,7 +109,7 @@ def fit(methods: tuple[str, ...], raw: Floats, clean: Floats, known: Flags, firs
     forecasts += far[:, first - 1 : -1, None, :] * far_feature[..., None]
     flat = raw.ravel()
     repeated = [flat.take(within - lag * slots) for lag in lags]
-    actual = np.where(inside, np.where(known, raw, np.nan).ravel()[within], np.nan)
+    actual = np.where(inside, np.where(known, raw, np.nan).take(within), np.nan)
     nothing = np.zeros((len(naive), near.shape[-1]))
     return Fit(
         methods,
@@ -145,7 +145,9 @@ def choices(errors: Floats) -> Indices:
     By the mean absolute error over all horizons; there are more of the near ones.
     """
     count = np.isfinite(errors[0]).sum(axis=(1, 2))
-    sums = np.nansum(np.abs(errors), axis=(2, 3))
+    size = np.abs(errors)
+    size[np.isnan(size)] = 0
+    sums = size.sum(axis=(2, 3))
     losses = np.cumsum(sums, axis=1) / np.maximum(1, np.cumsum(count))
     folds = errors.shape[1]
     known = [*range(LEARN - 1, folds - LAG - 1), folds - 1]

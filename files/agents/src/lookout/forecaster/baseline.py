@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookout.forecaster.median import median_of
 from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 Flags = NDArray[np.bool_]
@@ -74,21 +75,6 @@ def filled(rows: Floats) -> Floats:
     if gaps.all(axis=0).any():
         np.nan_to_num(out, copy=False, nan=float(np.nanmedian(rows)))
     return out
-
-
-def median_of(arrays: list[Floats]) -> Floats:
-    """Element by element, by odd-even transposition (Knuth, The Art of Computer Programming 5.3.4).
-
-    Several times as fast as sorting along a short axis.
-    """
-    sort = list(arrays)
-    count = len(sort)
-    for turn in range(count):
-        for low in range(turn % 2, count - 1, 2):
-            one, two = sort[low], sort[low + 1]
-            sort[low], sort[low + 1] = np.minimum(one, two), np.maximum(one, two)
-    middle = sort[count // 2]
-    return middle if count % 2 else 0.5 * (sort[count // 2 - 1] + middle)
 
 
 def baseline(rows: Floats, first: int, weekly: bool) -> Baseline:
@@ -181,7 +167,8 @@ def drifts(steps: Floats, first: int) -> Floats:
     Nought where it is not clearer than chance: less than two standard errors of a median.
     """
     wide = min(WEEK, first - 1)
-    views = np.lib.stride_tricks.sliding_window_view(steps, wide)[first - 1 - wide :]
+    starts = np.arange(first - 1 - wide, len(steps) - wide + 1)
+    views = steps.take(starts[:, None] + np.arange(wide))
     middle = np.sort(views, axis=1)[:, wide // 2]
     spread = np.sort(np.abs(views - middle[:, None]), axis=1)[:, wide // 2]
     clear = np.abs(middle) > 2 * 1.25 * TO_DEVIATION * spread / np.sqrt(wide)
@@ -196,7 +183,8 @@ def median_filter(levels: Floats, before: int) -> Floats:
 
 def sudden(away: Floats) -> Floats:
     """How far each value is from the mean of up to six before it, (n,)."""
-    sums = np.concatenate([[0.0], np.cumsum(away)])
+    sums = np.zeros(len(away) + 1)
+    np.cumsum(away, out=sums[1:])
     out = away.copy()
     out[1:SHORT] -= sums[1:SHORT] / np.arange(1, SHORT)
     out[SHORT:] -= (sums[SHORT:-1] - sums[: -SHORT - 1]) / SHORT

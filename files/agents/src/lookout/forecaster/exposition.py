@@ -155,8 +155,9 @@ def of_training(head: Record, records: list[Record]) -> bytes:
         gauge("last_training_timestamp_seconds", "When a training ended last.",
               [([], head["ended"])]),
         gauge("last_training_success_timestamp_seconds",
-              "When a training ended last that had something to train; before one did, when the"
-              " first began.", [([], head["succeeded"] or head["since"])]),
+              "When a training of the query ended last that had an answer, and something to train;"
+              " before one did, when the first began.",
+              [([name], at) for name, at in head["queries"].items()], "series"),
         gauge("last_training_duration_seconds", "How long it took.",
               [([], head["ended"] - head["started"])]),
     ])  # fmt: skip

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from lookout.forecaster.baseline import Flags
 from lookout.forecaster.series import BLOCKS, Floats, Indices
 
 NEAR_SLOTS = 3
@@ -62,13 +61,13 @@ def wides(slots: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=16)
-def origins(rows: int, slots: int) -> tuple[Indices, Indices, Flags]:
-    """Origins (rows, ORIGINS), their targets (rows, ORIGINS, H) and which of these are in reach."""
+def origins(rows: int, slots: int) -> tuple[Indices, Indices, Floats]:
+    """Origins (rows, ORIGINS), their targets (rows, ORIGINS, H), and 1 for those in reach."""
     each = slots // ORIGINS
     start = np.arange(rows)[:, None] * slots + each * np.arange(ORIGINS) + each - 1
     targets = start[..., None] + horizons(slots)
-    inside: Flags = targets < rows * slots
-    return start, np.where(inside, targets, 0), inside
+    inside = targets < rows * slots
+    return start, np.where(inside, targets, 0), inside.astype(float)
 
 
 def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
@@ -83,9 +82,8 @@ def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
     target = deviations.reshape(methods, rows * slots).take(targets, axis=1) * inside
     # (methods, D, 3 or 2, ORIGINS) by (..., ORIGINS, H): sums over the origins of each row
     both = np.stack([x, y, x * x, x * y, y * y], axis=2)
-    squares, products = both[:, :, 2:] @ inside.astype(float), both[:, :, :2] @ target
-    xx, xy, yy = np.moveaxis(known_after(squares), 2, 0)
-    xt, yt = np.moveaxis(known_after(products), 2, 0)
+    by_row = np.concatenate([both[:, :, 2:] @ inside, both[:, :, :2] @ target], axis=2)
+    xx, xy, yy, xt, yt = np.moveaxis(known_after(by_row), 2, 0)
     xx, yy = xx * (1 + RIDGE), yy * (1 + RIDGE)
     down = xx * yy - xy * xy
     down = np.where(down > 0, down, np.inf)
@@ -95,7 +93,7 @@ def regress(deviations: Floats, sums: Floats) -> tuple[Floats, Floats]:
 
 def known_after(sums: Floats) -> Floats:
     """Sums of rows (methods, D, ...) up to the row before each; after the last of all."""
-    total = np.cumsum(sums, axis=1)
-    out = np.zeros_like(total)
-    out[:, 1:-1], out[:, -1] = total[:, :-2], total[:, -1]
+    out = np.zeros_like(sums)
+    np.cumsum(sums[:, :-2], axis=1, out=out[:, 1:-1])
+    out[:, -1] = out[:, -2] + sums[:, -2] + sums[:, -1]
     return out

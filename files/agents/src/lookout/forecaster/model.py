@@ -160,6 +160,8 @@ def scored(model: Model, rows: Floats, next_slot: int) -> Seen:
 
 def in_units(model: Model, seen: Seen, values: Floats) -> Seen:
     """What was seen, in units of the series; `values` (m,) are as they were measured."""
+    if not model.floor:
+        return seen
     expected, lower, upper = (
         back(each, model.floor) for each in (seen.expected, seen.lower, seen.upper)
     )

@@ -12,12 +12,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from math import ceil, inf
 
 from lookout.forecaster.answers import Answer, AnswerError
 from lookout.forecaster.options import Source
 
 # A whole answer may take so many times as long as one part of it.
 WHOLE = 2.0
+# Of the time that is left for all answers, the next one may take this part: one that does not come
+# leaves some for those after it.
+SHARE = 0.5
+LEAST_SECONDS = 1.0
 
 
 class SourceError(Exception):
@@ -27,8 +32,9 @@ class SourceError(Exception):
 class Prometheus:
     """One of them. Neither a proxy of the environment nor a redirect leads elsewhere."""
 
-    def __init__(self, source: Source, password: str = "") -> None:
-        self._source = source
+    def __init__(self, source: Source, password: str = "", seconds: float = inf) -> None:
+        """`seconds` are for all answers together; what is asked after that has none."""
+        self._source, self._left = source, seconds
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if source.user:
             pair = base64.b64encode(f"{source.user}:{password}".encode()).decode("ascii")
@@ -49,10 +55,13 @@ class Prometheus:
     @contextlib.contextmanager
     def _ask(self, path: str, **parameters: str | int) -> Iterator[Answer]:
         url = f"{self._source.url.rstrip('/')}/api/v1/{path}"
-        seconds = self._source.timeout_seconds
-        until = time.monotonic() + WHOLE * seconds
+        if self._left < LEAST_SECONDS:
+            raise SourceError(f"{url}: was not asked: answers before took too long")
+        seconds = min(self._source.timeout_seconds, self._left * SHARE / WHOLE)
+        began = time.monotonic()
+        until = began + WHOLE * seconds
         # It gives up when nobody waits any more.
-        form = urllib.parse.urlencode({**parameters, "timeout": f"{seconds:.0f}s"}).encode()
+        form = urllib.parse.urlencode({**parameters, "timeout": f"{ceil(seconds)}s"}).encode()
         request = urllib.request.Request(url, data=form, headers=self._headers)  # noqa: S310
         try:
             with self._opener().open(request, timeout=seconds) as response:
@@ -69,6 +78,8 @@ class Prometheus:
             raise SourceError(f"{url}: {error.code} {self._said(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             raise SourceError(f"{url}: {error}") from error
+        finally:
+            self._left -= time.monotonic() - began
 
     @staticmethod
     def _said(error: urllib.error.HTTPError) -> str:

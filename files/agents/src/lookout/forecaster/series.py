@@ -117,9 +117,10 @@ def prepare(
         )
     grid = grid[len(grid) - seasons * settings.slots :]
     known = ~np.isnan(grid)
-    if known.mean() < LEAST_KNOWN:
+    part = np.count_nonzero(known) / len(grid)
+    if part < LEAST_KNOWN:
         return Refused(
-            f"only {known.mean():.0%} of its slots of {settings.step_seconds} s have a value, "
+            f"only {part:.0%} of its slots of {settings.step_seconds} s have a value, "
             f"{LEAST_KNOWN:.0%} are needed: is the step shorter than the scrape interval?"
         )
     age = int(np.argmax(known[::-1])) * settings.step_seconds
@@ -171,7 +172,8 @@ def looks_like_counter(known: Floats) -> bool:
     """Rises throughout, and falls only to less than a twentieth of what it was."""
     differences = np.diff(known)
     falls = differences < 0
-    if not falls.any() or falls.mean() > FEW or known.min() < 0:
+    count = np.count_nonzero(falls)
+    if not count or count / len(falls) > FEW or known.min() < 0:
         return False
     return bool(
         (known[1:][falls] < known[:-1][falls] / 20).all() and (differences > 0).mean() > MOST
@@ -180,7 +182,7 @@ def looks_like_counter(known: Floats) -> bool:
 
 def is_constant(values: Floats) -> bool:
     """Whether known values differ by no more than rounding."""
-    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    least, most = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
     return most - least <= 1e-9 * max(abs(least), abs(most), SMALLEST)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -96,6 +98,8 @@ def _hand_over(asked: argparse.Namespace, held: TokenSet, slot: Slot, token: str
     # The token first: one that nobody got to know would end the former one by its time.
     if asked.output:
         write_atomically(asked.output, f"{token}\n", 0o600)
+    else:
+        _show(token)
     try:
         storage.write(asked.file, held)
     except OSError:
@@ -103,10 +107,22 @@ def _hand_over(asked: argparse.Namespace, held: TokenSet, slot: Slot, token: str
         if asked.output:
             asked.output.unlink(missing_ok=True)
         raise
-    if not asked.output:
-        print(token)
-    print(f"token {slot.id} of {slot.client}, {', '.join(slot.scopes)}, until"
-          f" {date(slot.expires)}", file=sys.stderr)  # fmt: skip
+    with contextlib.suppress(OSError):  # It is made, whoever reads that or not.
+        print(f"token {slot.id} of {slot.client}, {', '.join(slot.scopes)}, until"
+              f" {date(slot.expires)}", file=sys.stderr)  # fmt: skip
+
+
+def _show(token: str) -> None:
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        print(token, flush=True)
+    except OSError as error:
+        # Python would write it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise TokenError(
+            f"nothing is changed, as the token cannot be shown: {error.strerror}"
+        ) from error
 
 
 def _list(asked: argparse.Namespace) -> int:

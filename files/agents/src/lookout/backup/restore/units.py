@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 # As long as systemd itself waits for a unit by default, and then some
@@ -27,7 +27,7 @@ class Units(Protocol):
         """Which of them are wanted: they run, start, failed, or start with the host."""
 
     def stop(self, units: Sequence[str]) -> None:
-        """Stop them. Raises UnitsError unless all of them have ended."""
+        """Stop them, and what their timers started. Raises UnitsError unless all have ended."""
 
     def start(self, units: Sequence[str]) -> None:
         """Start them. Raises UnitsError where one does not."""
@@ -55,20 +55,28 @@ class Systemd:
         )
 
     def stop(self, units: Sequence[str]) -> None:
-        """Stop them. Raises UnitsError unless all of them have ended."""
-        there = [unit for unit, one in self._show(units).items() if one["LoadState"] == "loaded"]
-        if there:
-            self._call("stop", "--", *there)
-        for unit, state in self._show(there).items():
+        """Stop them, and what their timers started. Raises UnitsError unless all have ended."""
+        there = self._loaded(units)
+        self._call("stop", there)
+        # A timer that ends leaves what it has started; now it starts no more.
+        triggered = {unit: None for state in there.values() for unit in state["Triggers"].split()}
+        started = self._loaded([unit for unit in triggered if unit not in there])
+        self._call("stop", started)
+        states = self._show([*there, *started])
+        for unit, state in states.items():
             if state["ActiveState"] not in ("inactive", "failed"):
                 raise UnitsError(f"{unit} was told to stop, and is {state['ActiveState']}")
+        for unit, before in started.items():
+            # A oneshot that is told to end has failed, for systemd.
+            if states[unit]["ActiveState"] == "failed" != before["ActiveState"]:
+                _systemctl("reset-failed", "--", unit)
 
     def start(self, units: Sequence[str]) -> None:
         """Start them, also those that were started too often."""
         if units:
             # Refused for one that systemd has forgotten, which has no failure to be forgotten.
             _systemctl("reset-failed", "--", *units)
-            self._call("start", "--", *units)
+            self._call("start", units)
 
     def problems(self, units: Sequence[str]) -> Iterator[str]:
         """Which of them do not become active, or do not stay so without a restart."""
@@ -89,11 +97,16 @@ class Systemd:
                 return states
             time.sleep(0.5)
 
+    def _loaded(self, units: Sequence[str]) -> dict[str, Properties]:
+        return {
+            unit: one for unit, one in self._show(units).items() if one["LoadState"] == "loaded"
+        }
+
     @staticmethod
     def _show(units: Sequence[str]) -> dict[str, Properties]:
         if not units:
             return {}
-        names = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,Type,InvocationID"
+        names = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,Type,InvocationID,Triggers"
         done = _systemctl("show", "--no-pager", f"--property={names}", "--", *units)
         blocks = done.stdout.strip().split("\n\n")
         if done.returncode != 0 or len(blocks) != len(units):
@@ -105,10 +118,11 @@ class Systemd:
         }
 
     @staticmethod
-    def _call(*arguments: str) -> None:
-        done = _systemctl(*arguments)
-        if done.returncode != 0:
-            raise UnitsError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
+    def _call(verb: str, units: Collection[str]) -> None:
+        if units:
+            done = _systemctl(verb, "--", *units)
+            if done.returncode != 0:
+                raise UnitsError(f"systemctl {verb} {' '.join(units)}: {done.stderr.strip()}")
 
 
 def _is_well(state: Properties) -> bool:

@@ -37,7 +37,7 @@ class Outcome:
     refused: int = 0
     failed: int = 0
     # Queries that had an answer, and those that had none
-    answered: int = 0
+    answered: list[str] = field(default_factory=list)
     queries_failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class Training:
                 for record in self._former.values()
                 if record["series"] == name
             ]
-        self.outcome.answered += 1
+        self.outcome.answered.append(name)
         records = [
             self._series(identity, samples, wanted, limits, end)
             for identity, samples in found.series.items()
@@ -177,18 +177,22 @@ class Training:
         return record
 
     def _write(self, records: list[Record], started: float) -> None:
-        outcome, ended = self.outcome, time.time()
-        # A query that is wrong is told by itself, every five minutes.
-        well = outcome.trained + outcome.kept + outcome.refused > 0 or not self._options.series
-        head = {
-            "started": started,
-            "ended": ended,
-            "since": self._head.get("since", started),
-            "succeeded": ended if well else self._head.get("succeeded", 0.0),
-        }
+        ended = time.time()
+        head = {"started": started, "ended": ended, "queries": self._trained_at(started, ended)}
         entries = (Entry(record["id"], record["series"], [record]) for record in records)
         write(self._files.trainings, head, entries)
         write_atomically(self._files.trainings_told, exposition.of_training(head, records), 0o640)
+
+    def _trained_at(self, started: float, ended: float) -> dict[str, float]:
+        """When a training of each query last came to something, or the first one began.
+
+        A training of others does not count, nor one that saw no series of any query.
+        """
+        outcome, before = self.outcome, self._head.get("queries", {})
+        well = outcome.answered if outcome.trained + outcome.kept + outcome.refused else []
+        asked = [*outcome.answered, *outcome.queries_failed]
+        now = dict.fromkeys(asked, started) | before | dict.fromkeys(well, ended)
+        return {name: now[name] for name in self._options.series if name in now}
 
 
 def former(paths: Files) -> tuple[dict[str, Record], Record]:

@@ -72,7 +72,8 @@ class Api:
         pages = self._trainings.pages()
         if pages is None:
             raise HTTPException(503, "no model has been trained yet", WAIT)
-        head = {"trained": pages.head["ended"], "succeeded": pages.head["succeeded"]}
+        succeeded = min(pages.head.get("queries", {}).values(), default=0.0)
+        head = {"trained": pages.head["ended"], "succeeded": succeeded}
         return pages, dumped(head)[:-1]
 
     def openapi(self, request: Request) -> Response:
