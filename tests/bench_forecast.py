@@ -35,7 +35,11 @@ for place in (ROOT, ROOT / "files/agents/src"):
     sys.path.insert(0, str(place))
 # As in service; and one processor's time is what is measured. The second is for the processes that
 # measure.
-os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TOP_PAD_": "1048576"}
+os.environ |= {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "4194304",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+}
 
 import numpy as np  # noqa: E402
 

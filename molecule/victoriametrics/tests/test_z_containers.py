@@ -130,6 +130,9 @@ def test_a_container_that_is_killed_starts_again(robot: Host) -> None:
 
 
 def test_the_programs_of_the_package_come_back(robot: Host) -> None:
+    foreseen = converge("trixie", check_mode=True)
+    assert foreseen.returncode == 0, foreseen.stdout[-3000:]
+    assert process(robot, UNIT) > 0
     done = converge("trixie")
     assert done.returncode == 0, done.stdout[-3000:]
     for unit, program in PROGRAMS.items():

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from forecaster_stage import DAY, GONE, NOW, Api, FakePrometheus, daily
 
+from lookout.forecaster import __main__ as program
 from lookout.forecaster import training
 from lookout.forecaster.__main__ import PROGRAM, serve
 from lookout.forecaster.book import Book
@@ -31,6 +33,7 @@ from lookout.forecaster.prometheus import Prometheus
 from lookout.forecaster.requests import Requests
 
 STEP = 300
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -302,6 +305,14 @@ def test_a_source_that_hangs_leaves_time_to_say_so(
     head = Book(files(options).forecasts).pages().head["queries"]  # type: ignore[union-attr]
     assert head["load0"]["reason"].endswith("timed out")
     assert head["load4"]["reason"].endswith("was not asked: answers before took too long")
+
+
+def test_a_run_has_ended_before_its_unit_is_ended() -> None:
+    """Half a minute is left for what is done with the answers, and half an hour for trainings."""
+    role = yaml.safe_load((ROOT / "roles/forecaster/vars/main.yml").read_text(encoding="utf-8"))
+    ended = {one["name"]: one["timeout_seconds"] for one in role["__forecaster_timers"]}
+    assert ended["forecast"] - program.FORECAST_SECONDS >= 30
+    assert min(ended["train"], ended["asked"]) - program.TRAIN_SECONDS >= 1800
 
 
 def test_an_answer_that_comes_late_costs_the_others_little(
