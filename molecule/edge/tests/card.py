@@ -18,13 +18,15 @@ ExecStart=/bin/sh /root/card.sh
 [Install]
 RequiredBy={DATABASE} {FORWARDER}
 """
-# The /dev of a container is new at each boot. The device goes with the mount: `-n`, as umount
-# would look for it otherwise, and fail.
+# The /dev of a container is new at each boot.
+NODES = "for n in $(seq 0 31); do test -e /dev/loop$n || mknod -m 600 /dev/loop$n b 7 $n; done"
+# The device goes with the mount: `-n`, as umount would look for it otherwise, and fail.
+MOUNT_IMAGE = f"mount -n -o loop {IMAGE} /card"
 MOUNT = "\n".join(
     [
         "set -e",
-        "for n in $(seq 0 31); do test -e /dev/loop$n || mknod -m 600 /dev/loop$n b 7 $n; done",
-        f"mount -n -o loop {IMAGE} /card",
+        NODES,
+        MOUNT_IMAGE,
         *(f"mount --bind /card/{folder} /var/lib/{folder}" for folder in FOLDERS),
     ]
 )
@@ -44,7 +46,7 @@ def put_on_card(robot: Robot) -> None:
         robot.host.check_output("printf %%s %s > %s", text, path)
     steps = ["apt-get install -qy --no-install-recommends e2fsprogs", "mkdir /card"]
     steps += [f"truncate -s {MEGABYTES}M {IMAGE}", f"mkfs.ext4 -q {IMAGE}"]
-    steps += [f"systemctl stop {FORWARDER} {DATABASE}", f"mount -n -o loop {IMAGE} /card"]
+    steps += [NODES, f"systemctl stop {FORWARDER} {DATABASE}", MOUNT_IMAGE]
     steps += [f"cp -a /var/lib/{folder} /card" for folder in FOLDERS]
     steps += ["umount /card", "systemctl enable card", f"systemctl start {DATABASE} {FORWARDER}"]
     robot.host.check_output(" && ".join(steps))

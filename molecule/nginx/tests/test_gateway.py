@@ -322,12 +322,12 @@ def scrape(host: Host, name: str, path: str, *options: str) -> str:
     return host.run(shlex.join([*curl, *trusted])).stdout.strip()
 
 
+def proof(folder: str) -> tuple[str, ...]:
+    return ("--cert", f"{TLS}/{folder}/fullchain.pem", "--key", f"{TLS}/{folder}/privkey.pem")
+
+
 def test_metrics_are_for_whoever_holds_a_scrapers_certificate(gateway: Gateway) -> None:
     host, name = gateway.host, gateway.name
-
-    def proof(folder: str) -> tuple[str, ...]:
-        return ("--cert", f"{TLS}/{folder}/fullchain.pem", "--key", f"{TLS}/{folder}/privkey.pem")
-
     if host.run("systemctl is-active test-mtail").rc != 0:
         host.check_output("mkdir -p /run/mtail && echo 'up 1' >/run/mtail/metrics")
         host.check_output(
@@ -343,6 +343,17 @@ def test_metrics_are_for_whoever_holds_a_scrapers_certificate(gateway: Gateway) 
     # No certificate, that of a server, that of another CA
     for folder in ("", "host", "test/stranger-client"):
         assert scrape(host, name, "/mtail", *(proof(folder) if folder else ())) in ("400", "000")
+
+
+def test_samples_go_to_the_database_of_the_host(gateway: Gateway) -> None:
+    there = f"https://{gateway.name}:4042/api/v1"
+    samples = ("--data-binary", "x" * 1000)
+    sent = gateway.ask(f"{there}/write", *proof("client"), *samples)
+    said = [sent.said[key] for key in ("method", "path", "body_bytes")]
+    assert (sent.status, said) == (200, ["POST", "/api/v1/write", 1000])
+    assert gateway.ask(f"{there}/write", *proof("client")).status == 405
+    assert gateway.ask(f"{there}/query", *proof("client"), *samples).status == 404
+    assert gateway.ask(f"{there}/write", *samples).status == 400, "no certificate"
 
 
 def test_counters_are_on_loopback(gateway: Gateway) -> None:

@@ -188,12 +188,15 @@ def test_a_release_archive_runs_and_the_package_comes_back() -> None:
         f"/opt/victoriametrics/{checksum.partition(':')[2][:16]}/victoria-metrics-prod"
         for checksum in sums.values()
     }
-    for name in sums:
+    for name, checksum in sums.items():
+        kept = connect(name).check_output("ls /opt/victoriametrics")
+        assert kept == checksum.partition(":")[2][:16], "the one that did not arrive left a folder"
         assert number(connect(name), LOCAL, "count(last_over_time(many[1h]))") == SERIES
         assert_hardened(connect(name), UNIT, 2.0, "_victoria-metrics")
     done = converge(*sums)
     assert done.returncode == 0, done.stdout[-3000:]
     assert programs() == {"/usr/bin/victoria-metrics"}
+    assert {connect(name).file("/opt/victoriametrics").exists for name in sums} == {False}
 
 
 def served_archive(host: Host) -> str:
