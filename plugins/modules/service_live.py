@@ -131,9 +131,11 @@ from ansible.module_utils.lookout_links import fsync_folder, loaded_link, point
 UNITS = Path("/etc/systemd/system")
 # Of these files a generator makes units, when systemd reads its units anew.
 CONTAINERS, GENERATED = Path("/etc/containers/systemd"), "/run/systemd/generator/"
+GENERATOR = "`/usr/lib/systemd/system-generators/podman-system-generator --dryrun`"
 ITS_UNIT = "its unit"  # what waits for a restart where a start-up file or the unit changed
 # Copies of the start-up files that a unit last ran with
 KEPT = Path("/var/lib/lookout/started_from")
+ABSENT = "absent"  # what a link in the place of a copy points at, where there was no such file
 CRASHES = 3
 ANSWER_SECONDS = 5
 REFUSED = "it refused the configuration"
@@ -177,10 +179,16 @@ def unit_state(unit: str) -> dict[str, str]:
     if on_disk - set(state["DropInPaths"].split()):
         state["NeedDaemonReload"] = "yes"
     # Nor any of them that a unit would now be made of a container.
-    container = CONTAINERS / f"{unit.removesuffix('.service')}.container"
-    if container.exists() and not state["FragmentPath"].startswith(GENERATED):
+    if not_made(unit, state):
         state["NeedDaemonReload"] = "yes"
     return state
+
+
+def not_made(unit: str, state: dict[str, str]) -> Path | None:
+    """The file of the container that the unit ought to be made of, and is not."""
+    container = CONTAINERS / f"{unit.removesuffix('.service')}.container"
+    made = state["FragmentPath"].startswith(GENERATED)
+    return container if container.exists() and not made else None
 
 
 def started_at(state: dict[str, str]) -> float:
@@ -217,21 +225,30 @@ def differs(one: Path, other: Path) -> bool:
 
 
 def keep(unit: str, paths: list[str]) -> None:
-    """Remember the start-up files that the unit runs with."""
+    """Remember the start-up files that the unit runs with, and those that are not there."""
     for path in paths:
         store = kept(unit, path)
-        if os.path.exists(path) and differs(Path(path), store):
-            store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.path.exists(path):
+            if target(store) != ABSENT:
+                point(store, ABSENT)
+        elif differs(Path(path), store):
             copy(Path(path), store)
 
 
 def put_back(unit: str, paths: list[str]) -> bool:
     """Restore the start-up files that the unit last ran with; whether there was something to."""
-    changed = [path for path in paths if kept(unit, path).exists()]
-    changed = [path for path in changed if differs(kept(unit, path), Path(path))]
-    for path in changed:
-        copy(kept(unit, path), Path(path))
-    return bool(changed)
+    changed = False
+    for path in map(Path, paths):
+        store = kept(unit, str(path))
+        if target(store) == ABSENT:
+            changed |= path.exists()
+            path.unlink(missing_ok=True)
+        elif store.exists() and differs(store, path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            copy(store, path)
+            changed = True
+    return changed
 
 
 def target(link: Path) -> str | None:
@@ -266,6 +283,9 @@ def act(unit: str, actions: list[str]) -> None:
     for action in actions:
         if action == "daemon-reload":
             systemctl("daemon-reload")
+            if container := not_made(unit, unit_state(unit)):
+                # Another unit of that name would be started.
+                raise ServiceError(f"podman makes no unit of {container}: {GENERATOR} says why")
             continue
         if action in ("start", "restart"):
             # A unit that was started too often in a row refuses until that is forgotten.

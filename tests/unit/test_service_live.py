@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -152,6 +153,7 @@ case "$*" in
         case $1 in
             start | restart) echo active >ActiveState ;;
             enable) echo enabled >UnitFileState ;;
+            daemon-reload) [ ! -e generated ] || cp generated FragmentPath ;;
         esac
         case $1 in start | restart | reload) ./take-up ;; esac ;;
 esac
@@ -286,6 +288,33 @@ def test_flags_of_a_first_start_have_nothing_to_go_back_to(service: Service) -> 
     assert flags.read_text() == "--nonsense\n"
 
 
+def test_a_way_back_knows_which_files_there_were(service: Service) -> None:
+    """A program becomes a container, with other files, and the other way round."""
+    loaded_before(service)
+    folder = service.folder / "unit.d"
+    drop_in, flags = folder / "lookout.conf", service.folder / "flags"
+    files = [str(drop_in), str(flags)]
+    folder.mkdir()
+    drop_in.write_text("[Service]\n")
+    service.make_live(started_from=files)
+    shutil.rmtree(folder)
+    for _ in range(2):
+        flags.write_text("--nonsense\n")
+        with pytest.raises(service_live.ServiceError, match="the former one is live again"):
+            service.make_live(started_from=files)
+        assert drop_in.read_text() == "[Service]\n"
+        assert not flags.exists()
+    drop_in.unlink()
+    flags.write_text("--fine\n")
+    service.set(metrics="app_successful 1\napp_success_timestamp_seconds 1.7e+09")
+    service.make_live(started_from=files)
+    flags.write_text("--nonsense\n")
+    with pytest.raises(service_live.ServiceError, match="the former one is live again"):
+        service.make_live(started_from=files)
+    assert not drop_in.exists()
+    assert flags.read_text() == "--fine\n"
+
+
 def test_unchanged_service_is_left_alone(service: Service) -> None:
     loaded_before(service)
     assert service.make_live() == []
@@ -343,27 +372,42 @@ def test_drop_in_that_systemd_has_not_read_is_loaded(service: Service) -> None:
     assert service.make_live() == []
 
 
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of which a generator would make the unit; it is not there yet."""
+    monkeypatch.setattr(service_live, "CONTAINERS", tmp_path)
+    return tmp_path / f"{UNIT.removesuffix('.service')}.container"
+
+
 def test_container_that_systemd_does_not_know_yet_is_made_a_unit(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, container: Path
 ) -> None:
     loaded_before(service)
-    monkeypatch.setattr(service_live, "CONTAINERS", tmp_path)
-    (tmp_path / f"{UNIT.removesuffix('.service')}.container").touch()
+    container.touch()
+    service.set(generated=f"/run/systemd/generator/{UNIT}")
     assert service.make_live() == ["daemon-reload", "restart"]
-    service.set(FragmentPath=f"/run/systemd/generator/{UNIT}")
     assert service.make_live() == []
 
 
-def test_container_makes_a_unit_that_was_none(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_live, "CONTAINERS", tmp_path)
+def test_container_makes_a_unit_that_was_none(service: Service, container: Path) -> None:
     service.set(LoadState="not-found", ActiveState="inactive", UnitFileState="", FragmentPath="")
     service.link("old", None)
     with pytest.raises(service_live.ServiceError, match="the unit is not-found"):
         service.make_live()
-    (tmp_path / f"{UNIT.removesuffix('.service')}.container").touch()
+    container.touch()
+    service.set(generated=f"/run/systemd/generator/{UNIT}")
     assert service.make_live() == ["daemon-reload", "start"]
+
+
+def test_container_of_which_no_unit_is_made_changes_nothing(
+    service: Service, container: Path
+) -> None:
+    """What the package brought would be started in its place, without a limit."""
+    loaded_before(service)
+    container.touch()
+    with pytest.raises(service_live.ServiceError, match="podman makes no unit of"):
+        service.make_live()
+    assert service.calls() == ["daemon-reload"]
 
 
 # --- what does not work is undone ---
