@@ -8,6 +8,8 @@ from play import changed_tasks, converge
 
 TARGET = "/etc/prometheus/targets/shop/app.yml"
 ROUTE = "/etc/lookout/routes.d/app/shop.yml"
+EXPECTED = "/var/lib/prometheus/node-exporter"
+HERE, GONE = "remote_writer_app.prom", "remote_writer_gone.prom"
 
 
 def test_the_monitoring_host_has_the_target() -> None:
@@ -71,10 +73,21 @@ def test_hosts_that_left_the_inventory_are_pruned_and_others_kept() -> None:
     mon.check_output(
         "cp /etc/prometheus/targets/shop/app.yml /etc/prometheus/targets/shop/app2.yml"
     )
-    done = converge("mon")
+    mon.check_output(f"mkdir -p {EXPECTED} && cd {EXPECTED} && touch {GONE} {HERE} other.prom")
+    done = converge("mon", register_remote_writers=["application"])
     assert done.returncode == 0, done.stdout[-2000:]
     assert changed_tasks(done) == ["register : Ensure hosts that left the inventory are gone"]
+    assert mon.check_output(f"ls {EXPECTED}").split() == ["other.prom", HERE]
     left = mon.check_output("ls /etc/prometheus/targets/shop /etc/lookout/routes.d").split()
     assert "app.yml" in left
     assert "app" in left
     assert not {"gone.yml", "app2.yml", "gone"} & set(left)
+
+
+def test_samples_are_expected_only_where_they_go() -> None:
+    """Once nobody sends any, or they go past Prometheus, nobody is missed."""
+    mon = connect("mon")
+    mon.check_output(f"mkdir -p {EXPECTED} && touch {EXPECTED}/{HERE}")
+    done = converge("mon")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert HERE not in mon.check_output(f"ls {EXPECTED}").split()
