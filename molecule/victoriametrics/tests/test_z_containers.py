@@ -43,11 +43,12 @@ def robot() -> Host:
 
 
 def podman_import(host: Host, unit: str) -> None:
-    """Make an image of a program and what it is linked to."""
+    """Make an image of a program, named as in the project's, and what it is linked to."""
     program, image = PROGRAMS[unit], OF_UNITS[unit]
     linked = f"$(ldd {program} | grep -o '/[^ ]*')"
-    packed = f"tar --create --dereference --file=/root/image.tar {program} {linked}"
-    entry = f"--change 'ENTRYPOINT [\"{program}\"]'"
+    renamed = f"--transform 's,/{program.rpartition('/')[2]}$,&-prod,'"
+    packed = f"tar --create --dereference {renamed} --file=/root/image.tar {program} {linked}"
+    entry = f"--change 'ENTRYPOINT [\"{program}-prod\"]'"
     host.check_output(f"{packed} && podman import {entry} /root/image.tar {image}")
 
 
@@ -99,7 +100,8 @@ def test_containers_take_over_units_and_data(robot: Host) -> None:
         pid = process(robot, unit)
         lines = robot.check_output(f"cat /proc/{pid}/status").splitlines()
         status = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
-        assert robot.check_output(f"tr '\\0' ' ' < /proc/{pid}/cmdline").split()[0] == program
+        shown = robot.check_output(f"tr '\\0' ' ' < /proc/{pid}/cmdline")
+        assert shown.startswith(f"{program}-prod ")
         assert robot.check_output(f"stat -c %u /proc/{pid}") == user
         assert status["NoNewPrivs"] == ["1"]
         assert status["Seccomp"] == ["2"]
