@@ -83,7 +83,7 @@ def test_an_image_that_cannot_be_had_changes_nothing(robot: Host) -> None:
     assert "no-such-image" in missing.stdout
     old = converge("bookworm", **IMAGES)
     assert old.returncode != 0
-    assert "the podman of bookworm and jammy makes no units" in " ".join(old.stdout.split())
+    assert "the podman of bookworm, jammy, noble makes no units" in " ".join(old.stdout.split())
     assert connect("bookworm").run("test -e /etc/containers").rc != 0
     assert {unit: main_pid(robot, unit) for unit in NAMES} == before
 
