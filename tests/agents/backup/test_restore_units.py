@@ -52,8 +52,10 @@ def test_what_runs_starts_failed_or_is_enabled_is_wanted_again(host: Path) -> No
         (host / f"{name}.service").write_text(unit(state))
     (host / "e.service").write_text(unit("inactive") + "UnitFileState=enabled\n")
     (host / "f.service").write_text(unit("inactive") + "UnitFileState=disabled\n")
-    names = [f"{name}.service" for name in "abcdefg"]
-    assert Systemd().ran(names) == tuple(f"{name}.service" for name in "acde")
+    # Of a container
+    (host / "g.service").write_text(unit("inactive") + "UnitFileState=generated\n")
+    names = [f"{name}.service" for name in "abcdefgh"]
+    assert Systemd().ran(names) == tuple(f"{name}.service" for name in "acdeg")
     assert Systemd().ran([]) == ()
 
 

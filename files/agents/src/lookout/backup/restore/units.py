@@ -50,7 +50,7 @@ class Systemd:
             if state["LoadState"] == "loaded"
             and (
                 state["ActiveState"] not in ("inactive", "")
-                or state["UnitFileState"] in ("enabled", "enabled-runtime")
+                or state["UnitFileState"] in ("enabled", "enabled-runtime", "generated")
             )
         )
 
