@@ -12,9 +12,9 @@ TESTBED := python3 molecule/shared/testbed.py
 ENTER := $(TESTBED) enter
 RUNNER := python3 molecule/shared/runner.py
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-# Longest first, so that none runs on alone at the end.
-LONG := default postgresql status_page postgres_exporter grafana edge backup_store certbot restore_drill nginx backup bugsink
-MIDDLE := watchdog forecaster victoriametrics health tls firewall prometheus alertmanager agent mtail sensor_service
+# Longest first, so that none runs on alone at the end, and what takes many inotify instances apart (testbed.py).
+LONG := default restore_drill backup edge backup_store status_page watchdog bugsink postgres_exporter postgresql nginx certbot grafana
+MIDDLE := forecaster victoriametrics health tls firewall prometheus alertmanager agent mtail sensor_service
 ROLE ?=
 KILLS ?= 20
 PART ?=

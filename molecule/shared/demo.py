@@ -149,7 +149,12 @@ def signs_in(person: str) -> bool:
 
 def hosts(settings: dict[str, object] | None) -> list[dict[str, object]]:
     """The demo's host, and the directory beside it where Grafana is to be had."""
-    demo: dict[str, object] = {"name": "demo", "suite": "trixie", "options": OPTIONS}
+    demo: dict[str, object] = {
+        "name": "demo",
+        "suite": "trixie",
+        "options": OPTIONS,
+        "prometheus": True,
+    }
     if not settings:
         return [demo]
     mount = f"--volume={repository.REPOSITORY.resolve()}:/srv/grafana:O"

@@ -72,7 +72,9 @@ INIT = "mount --make-rshared / && exec /lib/systemd/systemd"
 # Root on some machines has no CAP_SYS_RESOURCE, so that podman's own, higher limits are refused.
 LIMITS = ("--pids-limit=0", "--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000")
 APT_LISTS_MAX_AGE_SECONDS = 6 * 3600
-INOTIFY_INSTANCES_OF_A_HOST = 12
+# Of a host, and those that a Prometheus takes more: one for each job, 13 to 16 in the scenarios
+INOTIFY_INSTANCES, INOTIFY_INSTANCES_OF_PROMETHEUS = 7, 15
+INOTIFY_LABEL = "lookout.inotify"
 ROOM_TIMEOUT_SECONDS = 45 * 60
 
 
@@ -350,7 +352,7 @@ def up(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
     """Start hosts and wait until systemd in each of them says `running`.
 
     A host is `{"name": …, "suite": "trixie", "options": [more arguments of podman run]}`, and with
-    `"warm": true` one that has WARM_PACKAGES already.
+    `"warm": true` one that has WARM_PACKAGES already. `"prometheus": true` says that it will run it.
     """
     prepare(sorted({str(host.get("suite", SUITES[0])) for host in hosts}))
     start_when_there_is_room(run_id, hosts)
@@ -369,6 +371,17 @@ def inotify_in_use(processes: Iterable[Path] | None = None) -> int:
     return found
 
 
+def inotify_needed(host: dict[str, object]) -> int:
+    return INOTIFY_INSTANCES + (INOTIFY_INSTANCES_OF_PROMETHEUS if host.get("prometheus") else 0)
+
+
+def inotify_reserved() -> int:
+    """What all hosts of the test bed will take at their most."""
+    label = f'{{{{index .Labels "{INOTIFY_LABEL}"}}}}'
+    shown = podman("ps", "--filter", f"label={INOTIFY_LABEL}", "--format", label)
+    return sum(map(int, shown.stdout.split()))
+
+
 def is_inotify(file: Path) -> bool:
     with contextlib.suppress(OSError):  # it was closed meanwhile
         return os.readlink(file) == "anon_inode:inotify"
@@ -380,13 +393,14 @@ def start_when_there_is_room(run_id: str, hosts: Sequence[dict[str, object]]) ->
 
     systemd takes six, a Prometheus one for each job, of 128 that a user may have by default. A host
     that finds none is degraded, a Prometheus without them finds no targets, and neither says why.
+    What the others will take counts: a Prometheus comes minutes after its host.
     """
     limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
     deadline = time.monotonic() + ROOM_TIMEOUT_SECONDS
     while True:
         with locked("network"):  # two runs at once lose names in podman's name server
-            taken = inotify_in_use()
-            if taken + len(hosts) * INOTIFY_INSTANCES_OF_A_HOST <= limit:
+            taken = max(inotify_in_use(), inotify_reserved())
+            if taken + sum(map(inotify_needed, hosts)) <= limit:
                 start(run_id, hosts)
                 return
         if time.monotonic() > deadline:
@@ -407,7 +421,8 @@ def start(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
         image = warm_name(suite) if host.get("warm") else image_name(suite)
         podman(
             "run", "--detach", "--name", f"{run_id}-{name}", "--hostname", name,
-            "--label", f"{LABEL}={run_id}", "--network", run_id, "--network-alias", name,
+            "--label", f"{LABEL}={run_id}", "--label", f"{INOTIFY_LABEL}={inotify_needed(host)}",
+            "--network", run_id, "--network-alias", name,
             # SYS_ADMIN so that systemd's sandboxing takes effect
             "--systemd=always", "--cap-add", "SYS_ADMIN", *LIMITS,
             # One apt cache for all: what a host downloads lands in a layer of its own.

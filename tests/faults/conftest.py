@@ -15,7 +15,7 @@ from grafana import repository
 
 # NET_ADMIN for the firewall; where Grafana's package comes from
 OPTIONS = ["--cap-add", "NET_ADMIN", "--volume", f"{repository.CACHE}:/srv/grafana:O"]
-HOSTS = json.dumps([{"name": "mon", "options": OPTIONS}])
+HOSTS = json.dumps([{"name": "mon", "options": OPTIONS, "prometheus": True}])
 
 
 @pytest.fixture

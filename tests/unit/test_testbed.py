@@ -237,12 +237,17 @@ def test_inotify_instances_of_root_are_counted() -> None:
 
 
 @pytest.mark.usefixtures("state")
-@pytest.mark.parametrize(("taken", "starts"), [(92, True), (93, False)])
+@pytest.mark.parametrize(
+    ("taken", "reserved", "starts"),
+    [(92, 0, True), (93, 0, False), (20, 92, True), (20, 93, False)],
+)
 def test_hosts_wait_for_what_they_need(
-    monkeypatch: pytest.MonkeyPatch, taken: int, starts: bool
+    monkeypatch: pytest.MonkeyPatch, taken: int, reserved: int, starts: bool
 ) -> None:
     started: list[str] = []
+    hosts: list[dict[str, object]] = [{}, {}, {"prometheus": True}]
     monkeypatch.setattr(testbed, "inotify_in_use", lambda: taken)
+    monkeypatch.setattr(testbed, "inotify_reserved", lambda: reserved)
     monkeypatch.setattr(testbed, "start", lambda run_id, _: started.append(run_id))
     monkeypatch.setattr(testbed, "ROOM_TIMEOUT_SECONDS", -1)
     read = Path.read_text
@@ -252,8 +257,8 @@ def test_hosts_wait_for_what_they_need(
         lambda self, **way: "128" if "inotify" in str(self) else read(self, **way),
     )
     if starts:
-        testbed.start_when_there_is_room("run", [{}, {}, {}])
+        testbed.start_when_there_is_room("run", hosts)
     else:
         with pytest.raises(testbed.TestbedError, match="93 of 128 inotify"):
-            testbed.start_when_there_is_room("run", [{}, {}, {}])
+            testbed.start_when_there_is_room("run", hosts)
     assert started == (["run"] if starts else [])
