@@ -352,7 +352,7 @@ def up(run_id: str, hosts: Sequence[dict[str, object]]) -> None:
     """Start hosts and wait until systemd in each of them says `running`.
 
     A host is `{"name": …, "suite": "trixie", "options": [more arguments of podman run]}`, and with
-    `"warm": true` one that has WARM_PACKAGES already. `"prometheus": true` says that it will run it.
+    `"warm": true` one that has WARM_PACKAGES already. `"prometheus": true`: it will run one.
     """
     prepare(sorted({str(host.get("suite", SUITES[0])) for host in hosts}))
     start_when_there_is_room(run_id, hosts)
