@@ -78,7 +78,9 @@ def tasks_of(output: str) -> int:
 
 def up(*names: str) -> None:
     options = ["--cap-add", "NET_ADMIN"]  # for the firewall
-    hosts = json.dumps([{"name": name, "options": options} for name in names])
+    hosts = json.dumps(
+        [{"name": name, "options": options, "prometheus": name == "mon"} for name in names]
+    )
     subprocess.run([*TESTBED, "up", RUN_ID], input=hosts, text=True, check=True)
 
 
