@@ -90,6 +90,8 @@ def test_nobody_gets_in_without_a_token(host: Host, token: str) -> None:
 
 
 def test_a_training_that_is_asked_for_is_done(host: Host, token: str) -> None:
+    # What the forecaster has asked for by itself would be done at once with it.
+    assert run(host, "asked") == 0
     body = '{"series": ["slow"]}'
     status, said = ask(
         host, "train", token, "-X", "POST", "-H", "Content-Type: application/json", "-d", body
