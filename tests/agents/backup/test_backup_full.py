@@ -88,7 +88,7 @@ def test_a_store_that_gets_full_in_the_midst_fails_what_does_not_fit(
 ) -> None:
     monkeypatch.setenv("HOME", str(real_stage.root))
     real_stage.part("first")
-    real_stage.part("large", os.urandom(6_000_000).hex(), timeout_seconds=4)
+    real_stage.part("large", os.urandom(6_000_000).hex(), timeout_seconds=8)
     real_stage.part("middle", os.urandom(300_000).hex())
     keys = real_stage.root / "keys"
 
@@ -100,7 +100,7 @@ def test_a_store_that_gets_full_in_the_midst_fails_what_does_not_fit(
         assert real_stage.run() == run.SOME_FAILED
         assert real_stage.good() == {"first", "middle"}
         (said,) = real_stage.reported
-        assert "large: it took longer than 4 s, and was ended; the store is full: 2.0 MiB" in said
+        assert "large: it took longer than 8 s, and was ended; the store is full: 2.0 MiB" in said
         packs = [one for one in (keys / "repository").rglob("*") if one.is_file()]
         assert [one for one in packs if not one.stat().st_size] == []
         mount(keys, 40)

@@ -187,6 +187,8 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(bench: Bench, start:
 def test_one_that_is_stopped_is_killed(bench: Bench, start: Start) -> None:
     victim = start(PARENT)
     os.kill(victim.pid, signal.SIGSTOP)
+    # Until it has stopped, what asks it to end would come first.
+    os.waitid(os.P_PID, victim.pid, os.WSTOPPED | os.WNOWAIT)
     assert bench.begin(victim.pid)
     bench.finish()
     assert victim.wait(1) == -signal.SIGKILL
