@@ -105,9 +105,10 @@ class Host:
         written = self.run(f"sed -n 's/^write_bytes: //p' /proc/{pid}/io")
         return (int(fields[11]) + int(fields[12])) / 100, int(written) / 1e6
 
-    def ask(self, server: str, query: str) -> float:
-        """The one value of an answer; 0 where there is none."""
-        address = f"{server}/api/v1/query?query={quote(query)}"
+    def ask(self, server: str, query: str, at: float | None = None) -> float:
+        """The one value of an answer, of now or of a moment; 0 where there is none."""
+        moment = f"&time={at}" if at else ""
+        address = f"{server}/api/v1/query?query={quote(query)}{moment}"
         found: list[dict[str, Any]] = json.loads(self.run(f"{CURL} '{address}'"))["data"]["result"]
         return float(found[0]["value"][1]) if found else 0.0
 
@@ -214,9 +215,11 @@ def measure_six_hours(robot: Host, site: Host) -> None:
     arrived = 0
     while arrived < SIX_HOURS_OF_SAMPLES and time.monotonic() - began < 1800:
         time.sleep(15)
-        # By the hour, as one answer may take 50 million samples, and Prometheus has no offset of 0.
-        slices = (f'{{__name__=~"six_.+"}}[1h] offset {60 * hour - 59}m' for hour in range(1, 9))
-        arrived = int(sum(site.ask(SITE, f"sum(count_over_time({one}))") for one in slices))
+        # By the hour, as one answer may take 50 million samples, and Prometheus has no offset of 0;
+        # no sample in two of them.
+        at, six = int(time.time()), '{__name__=~"six_.+"}[59m59s999ms]'
+        hours = (f"sum(count_over_time({six} offset {60 * hour - 59}m))" for hour in range(1, 9))
+        arrived = int(sum(site.ask(SITE, one, at) for one in hours))
     print(
         f"{arrived:,} of {SIX_HOURS_OF_SAMPLES:,} are at the site "
         f"{time.monotonic() - began:.0f} s after the link is back"
