@@ -245,10 +245,13 @@ def ensure_packages() -> None:
         raise TestbedError(f"could not install {' '.join(missing)}: {error}") from None
 
 
+def named(kind: str, suite: str, recipe: str) -> str:
+    """An image's name holds the hash of its recipe: a changed recipe is a new image."""
+    return f"localhost/lookout-{kind}:{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
 def image_name(suite: str) -> str:
-    """The image's name holds the hash of its recipe: a changed recipe is a new image."""
-    recipe = f"{suite} {IMAGE_PACKAGES} {IMAGE_SETUP}"
-    return f"localhost/lookout-testbed:{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    return named("testbed", suite, f"{suite} {IMAGE_PACKAGES} {IMAGE_SETUP}")
 
 
 def ensure_image(suite: str) -> None:
@@ -277,7 +280,7 @@ def ensure_image(suite: str) -> None:
 
 def warm_name(suite: str) -> str:
     recipe = f"{image_name(suite)} {WARM_PACKAGES} {WARM_PACKAGES_OF[suite]}"
-    return f"localhost/lookout-warm:{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    return named("warm", suite, recipe)
 
 
 def ensure_warm_image(suite: str) -> None:
