@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,12 +31,21 @@ def certificates(host: Host) -> list[dict[str, Any]]:
     ]
 
 
-def on_the_wire(host: Host) -> str:
-    """Serial, issuer and names of the certificate that the web server hands out."""
-    shown: str = host.check_output(
-        "openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null "
-        "| openssl x509 -noout -serial -issuer -ext subjectAltName"
-    )
+def on_the_wire(host: Host, awaited: str = "") -> str:
+    """Serial, issuer and names of the certificate that the web server hands out.
+
+    `awaited`: what is to be in it. It is asked again for that, as nginx takes a moment after a
+    reload has returned.
+    """
+    shown = ""
+    for _ in range(20):
+        shown = host.check_output(
+            "openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null "
+            "| openssl x509 -noout -serial -issuer -ext subjectAltName"
+        )
+        if awaited in shown:
+            break
+        time.sleep(0.5)
     return shown
 
 

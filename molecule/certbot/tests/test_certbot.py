@@ -116,9 +116,8 @@ def test_a_renewal_by_the_hardened_unit_reaches_the_wire_and_the_recorded_units_
     )
     gateway.check_output(f"rm {look}")
 
-    after = on_the_wire(gateway)
-    assert serial(after) != serial(before)
-    assert serial(after) == serial(on_disk(gateway, status))
+    new = serial(on_disk(gateway, status))
+    assert serial(on_the_wire(gateway, new)) == new != serial(before)
     assert reloads(gateway, "user") == count + 1
     assert reloads(gateway, "stranger") == 0
     seen = gateway.check_output("cat /var/lib/lookout/certbot/seen").split()
@@ -139,7 +138,8 @@ def test_a_renewal_loses_no_request(gateway: Host, status: str) -> None:
     renewal = "systemctl start certbot.service && sleep 1"
     with due(gateway, status):
         asked, failed, *words = gateway.check_output(f"{{ {renewal}; }} | {load}").split()
-    assert serial(on_the_wire(gateway)) == serial(on_disk(gateway, status)) != before
+    new = serial(on_disk(gateway, status))
+    assert serial(on_the_wire(gateway, new)) == new != before
     assert int(asked) > 100
     assert failed == "0", words
 
@@ -155,7 +155,7 @@ def test_a_hook_that_died_is_made_good_by_the_next_try(gateway: Host, status: st
     assert serial(on_the_wire(gateway)) != new
     count = reloads(gateway, "user")
     assert renew(gateway) == 0
-    assert serial(on_the_wire(gateway)) == new
+    assert serial(on_the_wire(gateway, new)) == new
     assert reloads(gateway, "user") == count + 1
 
 
@@ -182,7 +182,8 @@ def test_a_unit_that_does_not_reload_is_reported_and_reloaded_by_the_next_try(
     said = gateway.check_output("journalctl --no-pager -n 20 -u certbot.service")
     assert f"{status}: counting@user.service did not reload" in said
     assert metrics(gateway)["renewal_failed"] == 1
-    assert serial(on_the_wire(gateway)) == serial(on_disk(gateway, status)), "the others have it"
+    new = serial(on_disk(gateway, status))
+    assert serial(on_the_wire(gateway, new)) == new, "the others have it"
 
     gateway.check_output("rm /run/refuse-user")
     assert renew(gateway) == 0
@@ -260,7 +261,7 @@ def test_a_refusal_is_quoted_and_everything_else_is_done(
     assert re.search(r"elsewhere\.example\.org: .*Detail: .*ns\.example\.org", said)
     assert "goes on being served" in said
 
-    assert names(on_the_wire(gateway)) == {status, more}
+    assert names(on_the_wire(gateway, more)) == {status, more}
     assert served(gateway, "refused.example.org") == "/etc/lookout/tls/host"
     assert not gateway.file(f"/etc/letsencrypt/live/{wild}").exists
     assert not gateway.file(f"/etc/letsencrypt/renewal/{wild}.conf").exists
@@ -280,7 +281,8 @@ def test_the_next_run_makes_all_of_it_good(gateway: Host, status: str, wild: str
     )
     done = converge(gateway.check_output("hostname"))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert names(on_the_wire(gateway)) == {status, f"www.{public(gateway)}"}
+    www = f"www.{public(gateway)}"
+    assert names(on_the_wire(gateway, www)) == {status, www}
     assert gateway.check_output("ls /etc/letsencrypt/renewal").split() == [
         f"{entry['name']}.conf" for entry in certificates(gateway)
     ]

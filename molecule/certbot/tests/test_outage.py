@@ -75,7 +75,7 @@ def test_certbot_goes_without_trace_and_the_site_ca_serves() -> None:
     done = converge(*GATEWAYS, playbook="remove.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     for host in gateways():
-        assert "Site CA" in on_the_wire(host)
+        assert "Site CA" in on_the_wire(host, "Site CA")
         left = host.run(
             "ls -d /etc/letsencrypt /var/lib/letsencrypt /var/log/letsencrypt "
             "/var/lib/lookout/certbot /var/lib/lookout/acme "
