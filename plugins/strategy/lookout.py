@@ -6,12 +6,13 @@ same order. It is set in ansible.cfg; a play that must not use it names `ansible
 
 Ansible forks a worker for each task and host, and what a worker has worked out ends with it. Most
 of a run's processor time is that every worker does the same again. Here they inherit it, and a task
-that is nothing but templates has no worker.
+has no worker where it is nothing but templates, or for one host alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import gc
 import glob
@@ -37,6 +38,11 @@ TEMPLATES_ALONE = {
         "validate_argument_spec",
     )
 }  # fmt: skip
+# They talk to whoever sits there, which a worker alone can be made to do.
+ASK_SOMEBODY = {"pause", "ansible.builtin.pause"}
+# So many hosts of a task are worked on one after the other; with more, each has a worker. The test
+# bed sets it: on its two processors, with other runs beside it, workers take longer than they save.
+HOSTS_IN_TURN = int(os.environ.get("LOOKOUT_HOSTS_IN_TURN", "1"))
 HEAD_BYTES = 16  # of what Python keeps: a magic number, flags, time and size of the source
 
 
@@ -95,15 +101,26 @@ def compiled_file(source: Any, path: str, mode: str) -> Any:
     return compile(source, path, mode)
 
 
-def is_templates_alone(task: Any) -> bool:
-    """Whether a task reaches no host and waits for nothing."""
-    waits = task.until or task.retries or task.async_val or task.timeout
-    return task.action in TEMPLATES_ALONE and not waits
+def copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a list or a mapping, and share what says where it stands: that never changes."""
+    if isinstance(value, dict):
+        inside: Any = {key: copy.deepcopy(item, memo) for key, item in dict.items(value)}
+    else:
+        inside = [copy.deepcopy(item, memo) for item in list.__iter__(value)]
+    return type(value)._instance_factory(inside, value._ansible_tags_mapping)
+
+
+def needs_worker(task: Any, hosts: int) -> bool:
+    """Whether a task would hold up other hosts, or waits for what only a worker can wait for."""
+    if task.until or task.retries or task.async_val or task.timeout or task.action in ASK_SOMEBODY:
+        return True
+    return task.action not in TEMPLATES_ALONE and hosts > HOSTS_IN_TURN
 
 
 compiled = Compiled()
 try:
     import ansible.plugins.strategy as strategies
+    from ansible._internal._errors._error_utils import result_dict_from_exception
     from ansible._internal._task import TaskContext
     from ansible._internal._templating._jinja_bits import (
         _TEMPLATE_OVERRIDE_FIELD_NAMES,
@@ -115,7 +132,9 @@ try:
     from ansible.executor.task_result import _RawTaskResult
     from ansible.module_utils._internal._datatag import (
         AnsibleDatatagBase,
+        _AnsibleTaggedDict,
         _AnsibleTaggedInt,
+        _AnsibleTaggedList,
         _AnsibleTaggedStr,
     )
 except ImportError:
@@ -129,22 +148,27 @@ else:
 
     AnsibleEnvironment.compile = compile_template
 
-    # A look-up of a template copies all variables, and with each string what says where it stands.
-    # These never change.
+    # A look-up of a template copies all variables, a read of a file all that it has, and with each
+    # string what says where it stands. These never change.
     for kind in (AnsibleDatatagBase, _AnsibleTaggedInt, _AnsibleTaggedStr):
         kind.__deepcopy__ = lambda value, _memo: value
+    for kind in (_AnsibleTaggedDict, _AnsibleTaggedList):
+        kind.__deepcopy__ = copied
 
     class Worker(WorkerProcess):  # type: ignore[misc]
-        """Works on a task in a process of its own, if there is anything to do but templates."""
+        """Works on a task in a process of its own, if there is a reason to."""
 
         def start(self) -> None:
-            if not is_templates_alone(self._task):
+            if needs_worker(self._task, Prepared.hosts):
                 super().start()
                 return
             try:
                 self._final_q.send_task_result(self.work_here())
-            except Exception:  # a worker says of each error what there is to say
-                super().start()
+            except Exception as error:
+                if self._task.action in TEMPLATES_ALONE:
+                    super().start()  # a worker says of each error what there is to say
+                else:
+                    self._final_q.send_task_result(self.failed(error))
 
         def run(self) -> None:
             # As below, for what the play has become since.
@@ -164,11 +188,20 @@ else:
                     host=self._host, task=task, return_data=done, task_fields=task.dump_attrs()
                 )
 
+        def failed(self, error: Exception) -> Any:
+            """Tell of a result that cannot be told: what it did to the host is done."""
+            data = result_dict_from_exception(error)
+            return _RawTaskResult(
+                host=self._host, task=self._task, return_data=data, task_fields={}
+            )
+
     strategies.WorkerProcess = Worker
 
 
 class Prepared(Linear):  # type: ignore[misc]
     """Does once what all workers need, in the process that they are forked from."""
+
+    hosts = 0  # that are at the task which is worked on
 
     def run(self, *arguments: Any, **options: Any) -> Any:
         # Ansible loads these where the first one is used. That is a worker, so that each of them
@@ -179,6 +212,11 @@ class Prepared(Linear):  # type: ignore[misc]
         # object, and has to be given a copy of its memory for that.
         gc.freeze()
         return super().run(*arguments, **options)
+
+    def _get_next_task_lockstep(self, *arguments: Any, **options: Any) -> Any:
+        step = super()._get_next_task_lockstep(*arguments, **options)
+        Prepared.hosts = len(step)
+        return step
 
     def _queue_task(self, *arguments: Any, **options: Any) -> Any:
         compiled.learn()

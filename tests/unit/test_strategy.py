@@ -9,7 +9,8 @@ import marshal
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible import constants
@@ -102,6 +103,21 @@ def test_a_string_that_says_where_it_is_from_is_its_own_copy() -> None:
     assert copied["list"][0] is tagged
 
 
+def test_lists_and_mappings_are_copied_and_what_says_where_they_stand_is_kept() -> None:
+    _load()
+    here = Origin(description="here")
+    inside = here.tag([here.tag("text"), 1, None])
+    read = here.tag({"list": inside, "again": inside})
+    copied = copy.deepcopy(read)
+    assert copied == read
+    assert copied is not read
+    assert type(copied) is type(read)
+    assert Origin.get_tag(copied) is Origin.get_tag(copied["list"]) is here
+    assert copied["list"] is copied["again"] is not inside
+    copied["list"].append("more")
+    assert len(inside) == 3
+
+
 def test_collections_are_found_where_ansible_finds_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -139,3 +155,33 @@ def test_mitogen_pins_no_process_to_a_processor() -> None:
         assert os.sched_getaffinity(0) == before
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_result_that_cannot_be_told_is_a_failure_and_nothing_is_done_twice() -> None:
+    plugin = _load()
+    told: list[Any] = []
+    done = 0
+
+    class Queue:
+        def send_task_result(self, result: Any) -> None:
+            if result == "what cannot be told":
+                raise TypeError("cannot pickle it")
+            told.append(result)
+
+    class Worker(plugin.Worker):  # type: ignore[misc, name-defined]
+        def __init__(self, action: str) -> None:
+            self._final_q, self._host = Queue(), "host"
+            self._task = SimpleNamespace(
+                action=action, until=[], retries=None, async_val=0, timeout=0
+            )
+
+        def work_here(self) -> str:
+            nonlocal done
+            done += 1
+            return "what cannot be told"
+
+    plugin.Prepared.hosts = 1
+    Worker("command").start()
+    assert done == 1
+    assert told[0]._return_data["failed"]
+    assert "cannot pickle it" in told[0]._return_data["msg"]
