@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def test_a_file_that_restic_cannot_read_makes_no_good_snapshot(
     restic = tmp_path / "bin/restic"
     restic.parent.mkdir()
     restic.write_text(
-        '#!/bin/sh\n/usr/bin/restic "$@"; status=$?\n'
+        f'#!/bin/sh\n{shutil.which("restic")} "$@"; status=$?\n'
         'case "$*" in *part=alpha*) exit 3;; esac\nexit $status\n'
     )
     restic.chmod(0o755)
