@@ -43,6 +43,7 @@ ASK_SOMEBODY = {"pause", "ansible.builtin.pause"}
 # So many hosts of a task are worked on one after the other; with more, each has a worker. The test
 # bed sets it: on its two processors, with other runs beside it, workers take longer than they save.
 HOSTS_IN_TURN = int(os.environ.get("LOOKOUT_HOSTS_IN_TURN", "1"))
+TOO_MANY = HOSTS_IN_TURN + 1
 HEAD_BYTES = 16  # of what Python keeps: a magic number, flags, time and size of the source
 
 
@@ -201,7 +202,9 @@ else:
 class Prepared(Linear):  # type: ignore[misc]
     """Does once what all workers need, in the process that they are forked from."""
 
-    hosts = 0  # that are at the task which is worked on
+    # How many are at the task that is worked on. Mitogen alone tells: without it each has a worker,
+    # as ssh would ask whoever sits there for what it misses.
+    hosts = TOO_MANY
 
     def run(self, *arguments: Any, **options: Any) -> Any:
         # Ansible loads these where the first one is used. That is a worker, so that each of them
@@ -211,12 +214,10 @@ class Prepared(Linear):  # type: ignore[misc]
         # Whatever there is by now stays. A worker that looks through it for garbage writes to each
         # object, and has to be given a copy of its memory for that.
         gc.freeze()
-        return super().run(*arguments, **options)
-
-    def _get_next_task_lockstep(self, *arguments: Any, **options: Any) -> Any:
-        step = super()._get_next_task_lockstep(*arguments, **options)
-        Prepared.hosts = len(step)
-        return step
+        try:
+            return super().run(*arguments, **options)
+        finally:
+            Prepared.hosts = TOO_MANY  # the next play may have another strategy
 
     def _queue_task(self, *arguments: Any, **options: Any) -> Any:
         compiled.learn()
@@ -252,6 +253,11 @@ else:
 
     class StrategyModule(StrategyMixin, Prepared):  # type: ignore[misc, no-redef]
         """Ansible's linear strategy over mitogen's connections."""
+
+        def _get_next_task_lockstep(self, *arguments: Any, **options: Any) -> Any:
+            step = super()._get_next_task_lockstep(*arguments, **options)
+            Prepared.hosts = len(step)
+            return step
 
 
 DOCUMENTATION = """
