@@ -39,10 +39,10 @@ TEMPLATES_ALONE = {
     )
 }  # fmt: skip
 # They talk to whoever sits there, which a worker alone can be made to do.
-ASK_SOMEBODY = {"pause", "ansible.builtin.pause"}
+ASK_SOMEBODY = {"pause", "ansible.builtin.pause", "ansible.legacy.pause"}
 # So many hosts of a task are worked on one after the other; with more, each has a worker. The test
 # bed sets it: on its two processors, with other runs beside it, workers take longer than they save.
-HOSTS_IN_TURN = int(os.environ.get("LOOKOUT_HOSTS_IN_TURN", "1"))
+HOSTS_IN_TURN = int(os.environ.get("LOOKOUT_HOSTS_IN_TURN") or 1)
 TOO_MANY = HOSTS_IN_TURN + 1
 HEAD_BYTES = 16  # of what Python keeps: a magic number, flags, time and size of the source
 
@@ -104,11 +104,13 @@ def compiled_file(source: Any, path: str, mode: str) -> Any:
 
 def copied(value: Any, memo: dict[int, Any]) -> Any:
     """Copy a list or a mapping, and share what says where it stands: that never changes."""
+    made: Any = type(value)._instance_factory(value._native_type(), value._ansible_tags_mapping)
+    memo[id(value)] = made
     if isinstance(value, dict):
-        inside: Any = {key: copy.deepcopy(item, memo) for key, item in dict.items(value)}
+        made.update((key, copy.deepcopy(item, memo)) for key, item in dict.items(value))
     else:
-        inside = [copy.deepcopy(item, memo) for item in list.__iter__(value)]
-    return type(value)._instance_factory(inside, value._ansible_tags_mapping)
+        made.extend(copy.deepcopy(item, memo) for item in list.__iter__(value))
+    return made
 
 
 def needs_worker(task: Any, hosts: int) -> bool:
@@ -165,7 +167,8 @@ else:
                 return
             try:
                 self._final_q.send_task_result(self.work_here())
-            except Exception as error:
+            # A worker that a plug-in ends is told of; this process would end without a word.
+            except (Exception, SystemExit) as error:
                 if self._task.action in TEMPLATES_ALONE:
                     super().start()  # a worker says of each error what there is to say
                 else:
@@ -177,7 +180,11 @@ else:
             super().run()
 
         def work_here(self) -> Any:
-            """What a worker sends back, of copies of what it would change."""
+            """What a worker sends back, of a copy of the task.
+
+            What the variables hold is the play's own: an action that changed them in place, which
+            Ansible's do not, would change them for the tasks that follow.
+            """
             task = self._task.copy(exclude_parent=True, exclude_tasks=True)
             task._parent = self._task._parent
             with TaskContext(task):
@@ -189,7 +196,7 @@ else:
                     host=self._host, task=task, return_data=done, task_fields=task.dump_attrs()
                 )
 
-        def failed(self, error: Exception) -> Any:
+        def failed(self, error: BaseException) -> Any:
             """Tell of a result that cannot be told: what it did to the host is done."""
             data = result_dict_from_exception(error)
             return _RawTaskResult(
@@ -202,7 +209,7 @@ else:
 class Prepared(Linear):  # type: ignore[misc]
     """Does once what all workers need, in the process that they are forked from."""
 
-    # How many are at the task that is worked on. Mitogen alone tells: without it each has a worker,
+    # How many are at the task that is worked on. Nobody says so without mitogen: each has a worker,
     # as ssh would ask whoever sits there for what it misses.
     hosts = TOO_MANY
 
@@ -258,6 +265,14 @@ else:
             step = super()._get_next_task_lockstep(*arguments, **options)
             Prepared.hosts = len(step)
             return step
+
+        def _queue_task(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return super()._queue_task(*arguments, **options)
+            finally:
+                # What a loop over several hosts leaves connected: a worker that is forked after it
+                # would take it for its own, and wait for an answer for ever.
+                self._worker_model.on_binding_close()
 
 
 DOCUMENTATION = """

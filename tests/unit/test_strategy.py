@@ -116,6 +116,9 @@ def test_lists_and_mappings_are_copied_and_what_says_where_they_stand_is_kept() 
     assert copied["list"] is copied["again"] is not inside
     copied["list"].append("more")
     assert len(inside) == 3
+    inside.append(inside)
+    copied = copy.deepcopy(read)
+    assert copied["list"][3] is copied["list"]
 
 
 def test_collections_are_found_where_ansible_finds_them(
@@ -157,7 +160,10 @@ def test_mitogen_pins_no_process_to_a_processor() -> None:
         os.sched_setaffinity(0, before)
 
 
-def test_a_result_that_cannot_be_told_is_a_failure_and_nothing_is_done_twice() -> None:
+@pytest.mark.parametrize("ends", [TypeError("cannot pickle it"), SystemExit("cannot pickle it")])
+def test_a_result_that_cannot_be_told_is_a_failure_and_nothing_is_done_twice(
+    ends: BaseException,
+) -> None:
     plugin = _load()
     told: list[Any] = []
     done = 0
@@ -165,7 +171,7 @@ def test_a_result_that_cannot_be_told_is_a_failure_and_nothing_is_done_twice() -
     class Queue:
         def send_task_result(self, result: Any) -> None:
             if result == "what cannot be told":
-                raise TypeError("cannot pickle it")
+                raise ends
             told.append(result)
 
     class Worker(plugin.Worker):  # type: ignore[misc, name-defined]

@@ -90,6 +90,21 @@ def test_one_host_has_no_worker_and_several_have(tmp_path: Path) -> None:
     assert len(pids(shown)) == 1 + 1
 
 
+def test_a_worker_after_a_loop_over_hosts_does_not_wait_for_ever(tmp_path: Path) -> None:
+    playbook = tmp_path / "play.yml"
+    # The last connection is not one of mitogen's, the one before stays open: nobody closes it.
+    loop = "{command: {argv: ['true']}, delegate_to: '{{ item }}', loop: [a, other]}"
+    worker = "{command: {argv: [echo, reached]}, until: true, retries: 1}"
+    playbook.write_text(
+        "- {hosts: localhost, gather_facts: false, tasks: [{add_host: {name: other,"
+        " ansible_connection: ansible.builtin.local}}]}\n"
+        f"- {{hosts: a, gather_facts: false, tasks: [{loop}, {worker}]}}\n",
+        encoding="ascii",
+    )
+    status, shown = play("lookout", playbook, "a,")
+    assert status == 0, shown
+
+
 def test_no_worker_is_forked_for_templates(tmp_path: Path) -> None:
     playbook = tmp_path / "play.yml"
     task = "{debug: {msg: \"PID {{ lookup('pipe', 'echo $PPID') }}\"}}"
