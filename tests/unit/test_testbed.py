@@ -227,26 +227,26 @@ def test_down_takes_every_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_inotify_instances_of_root_are_counted() -> None:
     itself = Path("/proc/self")
-    before = testbed.inotify_in_use([itself])
+    before = testbed.inotify_elsewhere([itself])
     made = ctypes.CDLL(None, use_errno=True).inotify_init()
     assert made >= 0, "no inotify instance is left on this machine"
-    after = testbed.inotify_in_use([itself])
+    after = testbed.inotify_elsewhere([itself])
     os.close(made)
     assert after - before == (1 if os.geteuid() == 0 else 0)
-    assert testbed.inotify_in_use([Path("/proc/0")]) == 0
+    assert testbed.inotify_elsewhere([Path("/proc/0")]) == 0
 
 
 @pytest.mark.usefixtures("state")
 @pytest.mark.parametrize(
     ("taken", "reserved", "starts"),
-    [(92, 0, True), (93, 0, False), (20, 92, True), (20, 93, False)],
+    [(89, 0, True), (90, 0, False), (20, 69, True), (20, 70, False)],
 )
 def test_hosts_wait_for_what_they_need(
     monkeypatch: pytest.MonkeyPatch, taken: int, reserved: int, starts: bool
 ) -> None:
     started: list[str] = []
     hosts: list[dict[str, object]] = [{}, {}, {"prometheus": True}]
-    monkeypatch.setattr(testbed, "inotify_in_use", lambda: taken)
+    monkeypatch.setattr(testbed, "inotify_elsewhere", lambda: taken)
     monkeypatch.setattr(testbed, "inotify_reserved", lambda: reserved)
     monkeypatch.setattr(testbed, "start", lambda run_id, _: started.append(run_id))
     monkeypatch.setattr(testbed, "ROOM_TIMEOUT_SECONDS", -1)
@@ -259,6 +259,6 @@ def test_hosts_wait_for_what_they_need(
     if starts:
         testbed.start_when_there_is_room("run", hosts)
     else:
-        with pytest.raises(testbed.TestbedError, match="93 of 128 inotify"):
+        with pytest.raises(testbed.TestbedError, match="90 of 128 inotify"):
             testbed.start_when_there_is_room("run", hosts)
     assert started == (["run"] if starts else [])
