@@ -91,7 +91,8 @@ def test_it_listens_on_loopback_alone(host: Host) -> None:
 
 
 def test_its_samples_are_saved_proven_and_put_back(host: Host) -> None:
-    assert wait_for(lambda: query(host, "lookout:canary"), 60)
+    # What the facts go by is a canary of half a minute ago: the first scrape has to be before that.
+    assert wait_for(lambda: query(host, 'count_over_time(up{job="prometheus"}[10m]) > 4'), 120)
     part = Registered(host, "prometheus")
     snapshots = "/var/lib/prometheus/metrics2/snapshots"
     api(host, "admin/tsdb/snapshot", "-X POST")
