@@ -370,13 +370,12 @@ def inotify_elsewhere(processes: Iterable[Path] | None = None) -> int:
 
     Those count that are root's on this machine, or in a user namespace that it made.
     """
-    ours, found = Path("/proc/self/ns"), 0
+    our_pids, our_users = os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/user")
+    found = 0
     for process in Path("/proc").glob("[0-9]*") if processes is None else processes:
         with contextlib.suppress(OSError):  # it ended meanwhile
-            if os.readlink(process / "ns/pid") != os.readlink(ours / "pid"):
-                continue
-            made_by_root = os.readlink(process / "ns/user") != os.readlink(ours / "user")
-            if process.stat().st_uid == 0 or made_by_root:
+            counts = process.stat().st_uid == 0 or os.readlink(process / "ns/user") != our_users
+            if counts and os.readlink(process / "ns/pid") == our_pids:
                 found += sum(map(is_inotify, (process / "fd").iterdir()))
     return found
 
